@@ -618,6 +618,7 @@ fn perform(
     match step {
         Step::Add { name: number, scope: carried, life } => {
             let new = NewKey {
+                public: false,
                 name: name(*number),
                 variable: None,
                 scopes: BTreeSet::from([scope(*carried)]),

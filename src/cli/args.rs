@@ -162,6 +162,9 @@ pub(crate) struct Metadata {
     /// A note
     #[arg(long, value_name = "TEXT")]
     pub(super) note: Option<String>,
+    /// The value is no secret: it is shown and not masked, but sealed, granted, and recorded as any other
+    #[arg(long)]
+    pub(super) public: bool,
 }
 
 /// Which keys `exec` and `export` release. The options add up.
@@ -170,7 +173,7 @@ pub(crate) struct Choice {
     /// This key; it is an error if it is missing, disabled, expired, or revoked
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,
-    /// Keys with any of these scopes, separated by commas; may be repeated
+    /// Keys with any of these scopes, separated by commas. Revoked ones are left out and named, disabled and expired ones refused
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>, help_heading = "Which keys")]
     scope: Vec<Scope>,
     /// Every key
@@ -185,6 +188,9 @@ pub(crate) struct Choice {
     /// Leave out expired and disabled keys instead of failing
     #[arg(long, help_heading = "Which keys", hide_short_help = true)]
     skip_expired: bool,
+    /// Fail where a key with the scope, or any with --all, is revoked, instead of leaving it out
+    #[arg(long, conflicts_with = "skip_expired", help_heading = "Which keys", hide_short_help = true)]
+    strict: bool,
 }
 
 impl Choice {
@@ -204,6 +210,7 @@ impl Choice {
             previous: self.previous.clone(),
             apart: Vec::new(),
             skip_expired: self.skip_expired,
+            strict: self.strict,
             composed: Vec::new(),
         }
     }

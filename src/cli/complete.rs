@@ -12,7 +12,7 @@ use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
 use clap_complete::env::Shells;
 
-use crate::project::{ProjectFile, place};
+use crate::cli::cmd::project::gate::{Believed, Found};
 use keyvault_core::crypto::SystemRng;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
@@ -184,11 +184,8 @@ pub(super) fn tokens() -> ArgValueCompleter {
 /// Completes a profile of the project file. It is read and nothing else: what it asks for is neither approved nor resolved.
 pub(super) fn profiles() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        let read = || {
-            let path = place::find(&std::env::current_dir().ok()?, context::home().as_deref())?;
-            ProjectFile::parse(&place::read(&path).ok()?).ok()
-        };
-        let file = read().unwrap_or_default();
+        let found = Found::nearest(Believed::Trusted).ok().flatten();
+        let file = found.map(|found| found.file).unwrap_or_default();
         beginning_with(current, file.profiles().map(crate::project::Profile::as_str))
     })
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub(crate) struct Context {
     told_not_folded: AtomicBool,
     homeless: AtomicBool,
     slots_named: AtomicBool,
+    vault_path: OnceLock<PathBuf>,
 }
 
 impl Context {
@@ -55,6 +57,7 @@ impl Context {
             told_not_folded: AtomicBool::new(false),
             homeless: AtomicBool::new(false),
             slots_named: AtomicBool::new(false),
+            vault_path: OnceLock::new(),
         }
     }
 
@@ -187,7 +190,16 @@ impl Context {
 
     /// The vault's path: `--vault`, `KEYVAULT_VAULT`, or the data folder.
     pub(crate) fn vault_path(&self) -> Result<PathBuf, Failure> {
-        self.global.vault.clone().map_or_else(default_vault, Ok)
+        if let Some(path) = self.vault_path.get() {
+            return Ok(path.clone());
+        }
+        let path = self.global.vault.clone().map_or_else(default_vault, Ok)?;
+        Ok(self.vault_path.get_or_init(|| path).clone())
+    }
+
+    /// Returns `true` if `--vault` or `KEYVAULT_VAULT` names a vault.
+    pub(super) fn names_vault(&self) -> bool {
+        self.global.vault.is_some() || variable("KEYVAULT_VAULT").is_some()
     }
 
     /// Returns `true` if a question may be asked.

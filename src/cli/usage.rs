@@ -8,10 +8,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::args::{Cli, Command, Global, Run};
 use super::cmd::exec::Exec;
+use super::errors::sentences::looks_like_a_value;
 use super::errors::{Failure, code};
 use super::help;
-use super::mapping::MappingError;
+use super::mapping::{self, MappingError};
 use super::output::Ui;
+use keyvault_core::name::KeyName;
 
 /// The command line of `exec`, as if there were no other command.
 #[derive(Debug, Parser)]
@@ -80,6 +82,9 @@ pub(super) fn answer(
             Err(Failure::usage("No command given.", Some(&hint)))
         }
         kind => {
+            if is_exec && let Some((message, hint)) = key_without_option(error, arguments) {
+                return Err(Failure::usage(message, Some(&hint)));
+            }
             let needs_dashes =
                 is_exec && matches!(kind, ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument);
             let hint = if needs_dashes && !names_option(error) {
@@ -92,6 +97,34 @@ pub(super) fn answer(
             Err(Failure::usage(&sentence(error, is_exec), Some(&hint)))
         }
     }
+}
+
+/// `exec NAME -- COMMAND`: what is wrong, and the option that was meant. Only names are repeated, and a command of plain
+/// words.
+fn key_without_option(error: &clap::Error, arguments: &[OsString]) -> Option<(&'static str, String)> {
+    const LONGEST: usize = 40;
+    let word = text(error, ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+    let dashes = arguments.iter().position(|argument| argument == "--")?;
+    let before = arguments.get(..dashes)?;
+    if word.starts_with('-') || !before.iter().any(|argument| *argument == *word) {
+        return None;
+    }
+    let plain = |word: &str| {
+        !looks_like_a_value(word)
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./:-".contains(&byte))
+    };
+    let command = arguments.get(dashes + 1..).unwrap_or_default().iter().map(|word| word.to_str());
+    let command = command.map(|word| word.filter(|word| plain(word))).collect::<Option<Vec<_>>>();
+    let command = command.map(|words| words.join(" ")).filter(|command| command.len() <= LONGEST);
+    let command = command.unwrap_or_else(|| "COMMAND".to_owned());
+    let option = if mapping::to_variable(&word).is_ok_and(|(_, name)| plain(name.as_str())) {
+        format!("--as {word}")
+    } else if KeyName::parse(&word).is_ok() && plain(&word) {
+        format!("--only {word}")
+    } else {
+        "--only NAME".to_owned()
+    };
+    Some(("A key is chosen with an option.", format!("For example: keyvault exec {option} -- {command}")))
 }
 
 fn sentence(error: &clap::Error, is_exec: bool) -> String {
@@ -210,11 +243,12 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["rekey"], "vault rekey"),
     (&["log", "logs"], "audit log"),
     (&["render", "template"], "project render FILE"),
-    (&["approve", "allow", "trust"], "project approve"),
+    (&["approve", "allow"], "project approve"),
+    (&["trust"], "project trust"),
 ];
 
 /// Names that other tools have for commands in one of our groups.
-const IN_GROUPS: &[(&[&str], &str)] = &[(&["allow", "trust"], "project approve")];
+const IN_GROUPS: &[(&[&str], &str)] = &[(&["allow"], "project approve")];
 
 /// The command that does what an unknown word asks for.
 fn elsewhere(error: &clap::Error, verb: &str) -> Option<String> {

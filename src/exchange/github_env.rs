@@ -3,15 +3,14 @@
 //!
 //! A value stands between two lines with a delimiter that nobody can know before, so that no value ends itself early and
 //! sets variables of its own (`NAME<<delimiter`, value, delimiter). Masks work on lines, so each line of a value gets one;
-//! a short one would blot out the same few letters wherever they stand in the log, and is left.
+//! a short or common one would blot out the same text wherever it stands in the log, and is left.
 
 use keyvault_core::clock::Rng;
 use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
-use super::{ExchangeError, Obstacle, cannot_carry};
+use keyvault_exec::mask::is_common;
 
-/// Shorter lines are not masked, in bytes.
-const SHORTEST_MASK: usize = 4;
+use super::{ExchangeError, Obstacle, cannot_carry};
 
 /// Length of the random part of a delimiter, in bytes.
 const DELIMITER: usize = 16;
@@ -23,7 +22,7 @@ pub(crate) struct GithubEnv {
     pub file: SecretBytes,
     /// Workflow commands for stdout, to be printed before.
     pub masks: SecretBytes,
-    /// Variables whose values have no line that is long enough to be masked.
+    /// Variables whose values have no line that is worth a mask.
     pub unmasked: Vec<String>,
 }
 
@@ -80,7 +79,7 @@ fn delimiter(value: &[u8], rng: &dyn Rng) -> Result<Vec<u8>, ExchangeError> {
 /// The lines that are masked, without the white space around them, which a log may show otherwise.
 fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = value.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
-    lines.filter(|line| line.len() >= SHORTEST_MASK)
+    lines.filter(|line| !is_common(line))
 }
 
 /// The runner takes `%25`, `%0D` and `%0A` in a command for the characters; only the first can stand in a line.

@@ -2,7 +2,7 @@
 
 use keyvault_exec::mask::forms;
 use keyvault_exec::mask::parts;
-use keyvault_exec::mask::{Filter, Mask, REPLACEMENT, SHOWN};
+use keyvault_exec::mask::{Filter, Mask, REPLACEMENT, SHOWN, is_common};
 
 /// The output is the same in any pieces, holds none of the values in any form, and is the input where none stood there;
 /// pauses let at most three bytes more out for each that was masked.
@@ -19,8 +19,8 @@ pub fn masker(bytes: &[u8]) -> bool {
         rest = after;
     }
     let Ok((mask, uncovered)) = Mask::of(&values) else { return false };
-    let short = |value: &&&[u8]| !value.is_empty() && value.len() < forms::SHORTEST;
-    assert_eq!(uncovered.short.len(), values.iter().filter(short).count());
+    let common = |value: &&&[u8]| !value.is_empty() && is_common(value);
+    assert_eq!(uncovered.common.len(), values.iter().filter(common).count());
     let piece = usize::from(first / 4) + 1;
     let whole = through(&mask, &[rest], false);
     let pieces: Vec<&[u8]> = rest.chunks(piece).collect();

@@ -3,7 +3,8 @@
 //! A file in a repository says what whoever wrote the repository wants. It gets it once this user has seen it and said
 //! so: for this path, and for these variables made of these keys. What is asked for must be a part of what was approved,
 //! so that a comment, an order or a removal asks nobody again, and every other change does: another key, another
-//! template, another default, another profile. A file that was moved or copied lies at another path.
+//! template, another default, another profile. A file that was moved or copied lies at another path; the worktrees of one
+//! repository share what was approved in any of them.
 //!
 //! One JSON file for each path, 0600, in this user's state folder. A program that can write there can approve everything, and could
 //! as well replace the shell.
@@ -22,6 +23,7 @@ use keyvault_os::fs::private;
 use keyvault_os::fs::untrusted;
 
 use super::file::{Entry, Section, VariableSource};
+use super::worktrees;
 
 /// The longest file of approvals that is read, in bytes: some thousand entries.
 const MAX_FILE: usize = 4 << 20;
@@ -137,7 +139,8 @@ impl Approvals {
     /// The proof, or what was not approved yet.
     pub(crate) fn check(&self, path: &Path, asks: &BTreeSet<Ask>) -> Result<Approved, BTreeSet<Ask>> {
         let new = asks - &self.approved(path);
-        if new.is_empty() { Ok(Approved(Defaults::All)) } else { Err(new) }
+        let elsewhere = || worktrees::others(path).iter().any(|other| asks.is_subset(&self.approved(other)));
+        if new.is_empty() || elsewhere() { Ok(Approved(Defaults::All)) } else { Err(new) }
     }
 
     /// Approves these as well. The turn is held over from the question, so that of several commands that come here at once
@@ -148,13 +151,17 @@ impl Approvals {
         Ok(Approved(Defaults::All))
     }
 
-    /// Takes back everything that was approved for this path; how many it was.
+    /// Takes back everything that was approved for this path, in all worktrees of its repository; how many it was at most.
     pub(crate) fn withdraw(&self, path: &Path, _turn: &Turn) -> io::Result<usize> {
-        let approved = self.approved(path).len();
-        match std::fs::remove_file(self.file(path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(approved),
+        let mut most = 0;
+        for path in worktrees::others(path).iter().map(PathBuf::as_path).chain([path]) {
+            most = most.max(self.approved(path).len());
+            match std::fs::remove_file(self.file(path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(most)
     }
 
     /// Waits for the turn to ask or to write. `goes_on` is asked if that takes long, as another may be asking: [`Held`] if

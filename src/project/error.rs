@@ -55,6 +55,8 @@ pub enum What {
     Source { variable: EnvName },
     #[error("{variable} is marked as required, but also as optional or with a default")]
     Required { variable: EnvName },
+    #[error("extends is not a relative path to a .keyvault.toml")]
+    Extends,
     /// A text that is longer than [`MAX_TEXT`](super::template::MAX_TEXT) or holds a NUL.
     #[error("the {field} of {variable} is longer than 1024 characters, or contains a NUL")]
     Text { variable: EnvName, field: &'static str },
@@ -72,6 +74,19 @@ pub(crate) enum PlaceError {
     /// It, or the folder that it lies in, can be written by others.
     #[error("Others can write to {} (mode {mode:o}), so it is not trusted.", shown(path))]
     WritableByOthers { path: PathBuf, mode: u32 },
+    /// It extends a file that the search from it would not come to.
+    #[error(
+        "{} extends `{}`, which is outside of its repository or home folder, behind a link, or itself.",
+        shown(path),
+        harmless_line(extends)
+    )]
+    Outside { path: PathBuf, extends: String },
+    #[error(
+        "{} extends a file that extends another, more than {} times.",
+        shown(path),
+        super::place::DEEPEST
+    )]
+    TooDeep { path: PathBuf },
     #[error("{} is longer than 64 KiB.", shown(path))]
     TooLong { path: PathBuf },
     #[error("{}", PathError(path, source))]

@@ -11,6 +11,8 @@
 //! STRIPE_KEY = "stripe/prod"
 //! ```
 //!
+//! `extends = "../.keyvault.toml"` adds the entries of another file.
+//!
 //! A profile's entry takes the place of the one with the same variable above. Nothing that is not understood is passed
 //! over: an unknown field may be a misspelt `optional`, and a file that means something else than it seems to is worse
 //! than one that is refused.
@@ -31,13 +33,15 @@ use super::template::{MAX_TEXT, Template};
 pub(crate) const MAX_FILE: usize = 64 << 10;
 
 /// Fields of the file, of a profile, of an entry.
-pub(super) const FIELDS: [&str; 2] = ["keys", "profiles"];
+pub(super) const FIELDS: [&str; 3] = ["extends", "keys", "profiles"];
 pub(super) const PROFILE_FIELDS: [&str; 1] = ["keys"];
 pub(super) const ENTRY_FIELDS: [&str; 6] =
     ["key", "template", "required", "optional", "default", "description"];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectFile {
+    /// The relative path of the file whose entries hold as well.
+    extends: Option<String>,
     sections: BTreeMap<Section, BTreeMap<EnvName, Entry>>,
 }
 
@@ -124,9 +128,10 @@ impl ProjectFile {
             let line = reader.line(error.span().map_or(0, |span| span.start));
             FileError { line, what: What::Toml(error.message().to_owned()) }
         })?;
-        let mut sections = BTreeMap::new();
+        let (mut extends, mut sections) = (None, BTreeMap::new());
         for (field, item, place) in reader.members(document.as_table()) {
             match field {
+                "extends" => extends = Some(extended(field, item, place)?),
                 "keys" => {
                     sections.insert(None, reader.entries(field, item, place)?);
                 }
@@ -134,7 +139,24 @@ impl ProjectFile {
                 _ => return Err(unknown(field, &FIELDS, place)),
             }
         }
-        Ok(Self { sections })
+        Ok(Self { extends, sections })
+    }
+
+    /// The relative path of the file that this one extends.
+    #[must_use]
+    pub(crate) fn extends(&self) -> Option<&str> {
+        self.extends.as_deref()
+    }
+
+    /// Adds the entries of the file that this one extends. An entry of this file takes the place of one with the same
+    /// variable and profile.
+    pub(crate) fn add_base(&mut self, base: Self) {
+        for (section, entries) in base.sections {
+            let own = self.sections.entry(section).or_default();
+            for (variable, entry) in entries {
+                own.entry(variable).or_insert(entry);
+            }
+        }
     }
 
     /// The entries that hold under a profile, each with where it stands, ordered by variable; `None` if there is no such
@@ -272,6 +294,16 @@ impl Reader {
             _ => Err(FileError { line, what: What::Source { variable } }),
         }
     }
+}
+
+/// `../.keyvault.toml`
+fn extended(field: &str, item: &Item, line: usize) -> Result<String, FileError> {
+    let path = string(field, item, line)?;
+    let fit = path.ends_with("/.keyvault.toml")
+        && !path.starts_with('/')
+        && !path.contains('\0')
+        && path.chars().count() <= MAX_TEXT;
+    if fit { Ok(path.to_owned()) } else { Err(FileError { line, what: What::Extends }) }
 }
 
 fn table<'a>(field: &str, item: &'a Item, line: usize) -> Result<&'a dyn TableLike, FileError> {

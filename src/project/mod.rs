@@ -7,6 +7,7 @@
 //!
 //! - [`file`]: the text, parsed; [`template`]: text with values in it
 //! - [`place`]: where the file is looked for, and whether it is believed to be this user's
+//! - [`trust`]: folders of other users that are believed; [`worktrees`]: one file in several worktrees
 //! - [`approval`]: what was approved; [`report`]: how it stands with each variable
 //! - [`edit`]: entries that are added, comments kept; [`schema`]: the same grammar for editors
 //! - [`reference`]: `kv://name` in other files; [`tracked`]: whether git keeps a file
@@ -21,6 +22,8 @@ pub(crate) mod report;
 pub mod schema;
 pub(crate) mod template;
 pub(crate) mod tracked;
+pub(crate) mod trust;
+mod worktrees;
 
 pub(crate) use approval::Ask;
 pub(crate) use error::{FileError, PlaceError, What};

@@ -6,9 +6,9 @@
 //! may not would let another take its place unseen.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use keyvault_os::fs::untrusted::{self, Unfit};
+use keyvault_os::fs::untrusted::{self, Unfit, Writers};
 
 use super::error::PlaceError;
 use super::file::MAX_FILE;
@@ -25,17 +25,52 @@ pub(crate) fn find(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
         if fs::symlink_metadata(&file).is_ok() {
             return Some(file);
         }
-        let ends = fs::symlink_metadata(part.join(".git")).is_ok() || home.as_deref() == Some(part);
-        if ends || part.parent().is_none_or(|above| !untrusted::same_file_system(part, above)) {
+        if ends_at(part, home.as_deref())
+            || part.parent().is_none_or(|above| !untrusted::same_file_system(part, above))
+        {
             return None;
         }
     }
     None
 }
 
-/// The file's bytes, if nobody else could have written them.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PlaceError> {
-    untrusted::read_own(path, MAX_FILE).map_err(|unfit| fault(path, unfit))
+/// The file's bytes, if nobody else than these could have written them.
+pub(crate) fn read(path: &Path, writers: Writers) -> Result<Vec<u8>, PlaceError> {
+    untrusted::read_written_by(writers, path, MAX_FILE).map_err(|unfit| fault(path, unfit))
+}
+
+/// How many files may extend one another.
+pub(crate) const DEEPEST: usize = 8;
+
+/// The file that the one at `path` extends by this relative path. It has to lie where the search from `path` would look, or
+/// below: within the repository, the home folder, or the file system. The way to it leads over no link.
+pub(crate) fn extended(path: &Path, relative: &str, home: Option<&Path>) -> Result<PathBuf, PlaceError> {
+    let folder = path.parent().unwrap_or(path);
+    let home = home.and_then(|home| home.canonicalize().ok());
+    let outside = || PlaceError::Outside { path: path.to_owned(), extends: relative.to_owned() };
+    let mut target = folder.to_owned();
+    for component in Path::new(relative).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if target.pop() => {}
+            Component::Normal(name) => target.push(name),
+            _ => return Err(outside()),
+        }
+    }
+    let mut boundary = folder;
+    while !ends_at(boundary, home.as_deref())
+        && let Some(above) = boundary.parent().filter(|above| untrusted::same_file_system(boundary, above))
+    {
+        boundary = above;
+    }
+    let base = target.parent().ok_or_else(outside)?;
+    let straight = base.canonicalize().is_ok_and(|real| real == base) || fs::symlink_metadata(base).is_err();
+    if target.starts_with(boundary) && straight && target != path { Ok(target) } else { Err(outside()) }
+}
+
+/// Returns `true` where the search goes no further up.
+fn ends_at(folder: &Path, home: Option<&Path>) -> bool {
+    fs::symlink_metadata(folder.join(".git")).is_ok() || home == Some(folder)
 }
 
 pub(super) fn fault(path: &Path, unfit: Unfit) -> PlaceError {

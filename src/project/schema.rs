@@ -29,6 +29,12 @@ fn schema() -> Value {
         "type": "object",
         "additionalProperties": false,
         "properties": {
+            "extends": {
+                "description": "The relative path of a project file in the same repository, whose entries hold as well.",
+                "type": "string",
+                "pattern": "^[^/\\u0000][^\\u0000]*/\\.keyvault\\.toml$",
+                "maxLength": MAX_TEXT,
+            },
             "keys": { "$ref": "#/definitions/keys" },
             "profiles": {
                 "description": "Entries that replace those above with `keyvault exec --profile NAME`.",

@@ -14,6 +14,7 @@ pub mod bearer;
 pub mod canary;
 pub mod copies;
 pub mod desktop;
+pub mod old_host;
 pub mod project_file;
 pub mod runtime;
 pub mod terminal;

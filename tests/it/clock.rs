@@ -88,6 +88,7 @@ fn case_26_a_clock_that_jumps_a_year_either_way_changes_no_order_and_is_flagged(
         let mut vault = Vault::open(&world.vault(), &vault_world.pins).unwrap();
         let access = vault.open_passphrase(&passphrase).unwrap();
         let new = NewKey {
+            public: false,
             name: name.parse().unwrap(),
             variable: None,
             scopes: BTreeSet::new(),

@@ -308,12 +308,12 @@ fn a_file_is_gone_whatever_ends_the_command_or_us() {
                    Nothing was released.
         ",
     );
-    place.world.sh("printf 'no interpreter' > script; chmod 755 script").ok();
+    place.world.sh("printf '#!/opt/none/sh\\n' > script; chmod 755 script").ok();
     place.world.run(&["exec", "--file", "F=a", "--", "./script"]).fails_with(
-        126,
+        127,
         "
-            error: ./script is not a program, and it names no interpreter.
-                   Start the script with a line such as `#!/bin/sh`.
+            error: The interpreter of ./script does not exist: /opt/none/sh.
+                   Install it, or correct the script's first line. The audit log counts the values as released.
         ",
     );
     place.world.run(&["exec", "--file", "F=a", "--", "no-such"]).fails_with(

@@ -188,6 +188,7 @@ fn days_from_now(world: &World, days: i64, act: impl FnOnce(&mut Vault, &Access,
 
 fn key(name: &str, expires: Option<Moment>) -> NewKey {
     NewKey {
+        public: false,
         name: name.parse().unwrap(),
         variable: None,
         scopes: std::collections::BTreeSet::new(),

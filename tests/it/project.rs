@@ -344,7 +344,7 @@ fn an_unknown_field_names_the_nearest_one_and_its_line() {
         (
             "[key]\nA = 'a'\n",
             "1: unknown field key.\n".to_owned()
-                + &hint("Did you mean `keys`? Known fields: keys, profiles.".to_owned()),
+                + &hint("Did you mean `keys`? Known fields: extends, keys, profiles.".to_owned()),
         ),
         (
             "[keys]\n\nA = { key = 'a', optinal = true }\n",

@@ -267,6 +267,7 @@ impl Bench {
         for key in KEYS {
             let scope: &[&str] = if matches!(key, "a" | "b") { &["s"] } else { &[] };
             let new = NewKey {
+                public: false,
                 name: name(key),
                 variable: None,
                 scopes: scope.iter().map(|scope| scope.parse().unwrap()).collect(),
@@ -471,6 +472,7 @@ impl Bench {
         }
         // It is a vault like any other.
         let new = NewKey {
+            public: false,
             name: name("later"),
             variable: None,
             scopes: ["s".parse().unwrap()].into(),
@@ -821,6 +823,7 @@ fn rows_in_the_place_of_the_next_version_or_object_keep_no_change_from_going_on(
         tamper(&bench.world, &format!("INSERT OR REPLACE INTO object VALUES ({id}, x'{tag}', 1, x'00')"));
     }
     let new = NewKey {
+        public: false,
         name: name("a"),
         variable: None,
         scopes: Default::default(),

@@ -39,6 +39,7 @@ mod keyring;
 mod leaks;
 mod manual;
 mod mask;
+mod other_users_checkout;
 mod other_users_home;
 mod permissions;
 mod project;

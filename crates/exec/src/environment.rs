@@ -1,16 +1,23 @@
 //! The child's environment: what the caller had, without anything of ours, and with the values.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use keyvault_os::process::exec::{EnvBlock, EnvError};
 
 /// Variables that `--clean-env` keeps, besides every `LC_*`.
 pub const KEPT: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "TZ", "TMPDIR"];
 
-/// Set for the child, so that a program can tell.
+/// How the variables of keyvault itself begin. None of the caller's passes: most hold credentials, or the way to one.
+const OWN: &str = "KEYVAULT_";
+
+/// Set to 1 for the child, so that a program can tell.
 const MARKER: &str = "KEYVAULT_EXEC";
+
+/// The vault of the keys, so that another `keyvault` inside of the command means the same one.
+const VAULT: &str = "KEYVAULT_VAULT";
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inheritance {
@@ -21,20 +28,34 @@ pub struct Inheritance {
 }
 
 impl Inheritance {
-    /// The caller's variables that the child inherits. Our own never pass, whatever is asked for.
+    /// The caller's variables that the child inherits, and the two of ours that it gets: the marker, and the vault's
+    /// path, if there is a vault.
     #[must_use]
-    pub fn filter(&self, variables: Vec<(OsString, OsString)>) -> Vec<(OsString, OsString)> {
-        variables.into_iter().filter(|(name, _)| self.passes(name)).collect()
+    pub fn filter(
+        &self,
+        variables: Vec<(OsString, OsString)>,
+        vault: Option<&Path>,
+    ) -> Vec<(OsString, OsString)> {
+        let mut kept: Vec<_> = variables.into_iter().filter(|(name, _)| self.passes(name)).collect();
+        kept.push((MARKER.into(), "1".into()));
+        kept.extend(vault.map(|path| (VAULT.into(), path.into())));
+        kept
     }
 
     fn passes(&self, name: &OsString) -> bool {
         let bytes = name.as_bytes();
-        if bytes.starts_with(b"KEYVAULT_") {
+        if is_own(name) {
             return false;
         }
         let kept = || KEPT.iter().any(|kept| kept.as_bytes() == bytes) || bytes.starts_with(b"LC_");
         !self.clean || kept() || self.preserve.contains(name)
     }
+}
+
+/// Returns `true` for a variable of keyvault itself, which no command inherits.
+#[must_use]
+pub fn is_own(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(OWN.as_bytes())
 }
 
 /// Bytes that variables take on a new process's stack, pointers included.
@@ -53,6 +74,5 @@ pub fn build(inherited: &[(OsString, OsString)], given: &[(&[u8], &[u8])]) -> Re
         .filter(|(name, _)| !ours.contains(name))
         .collect();
     all.extend(given);
-    all.push((MARKER.as_bytes(), b"1"));
     EnvBlock::build(&all)
 }

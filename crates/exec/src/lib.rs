@@ -19,10 +19,11 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::delivery::DeliveryError;
-use keyvault_core::text::reason;
+use keyvault_core::text::{harmless_line, reason};
 use keyvault_os::process::child::{self, Started};
 use keyvault_os::process::descriptors::Descriptors;
 use keyvault_os::process::exec::{self, EnvBlock, EnvError, Image, NotRunnable};
+use keyvault_os::process::interpreter::{self, Unusable, Why};
 use keyvault_os::process::session_leader::{self, Leader};
 use keyvault_os::process::signals::Caught;
 
@@ -37,6 +38,8 @@ pub enum ExecError {
     Environment(EnvError),
     Delivery(DeliveryError),
     Kernel(io::Error),
+    /// The program names another one to be run by, and that one cannot be run.
+    Interpreter(Unusable),
     /// Output of the child could not be passed on.
     Output(io::Error),
     /// Signals, pipes or a terminal to look after the child with could not be had.
@@ -56,7 +59,22 @@ impl ExecError {
             }
             Self::NotRunnable(NotRunnable::NotFound) => format!("Command not found: {program}."),
             Self::Kernel(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
-                format!("{program} is not a program, and it names no interpreter.")
+                format!("{program} is not a program that this system can run.")
+            }
+            Self::Interpreter(Unusable { interpreter, why, .. }) => {
+                let named = harmless_line(&interpreter.display().to_string());
+                match why {
+                    Why::Absent => format!("The interpreter of {program} does not exist: {named}."),
+                    Why::CarriageReturn => format!(
+                        "The first line of {program} ends in CR LF, so its interpreter {named} is not found."
+                    ),
+                    Why::NoLoader => {
+                        format!("{program} needs a loader that this system does not have: {named}.")
+                    }
+                    Why::NotExecutable => {
+                        format!("The interpreter of {program} may not be executed: {named}.")
+                    }
+                }
             }
             Self::NotRunnable(NotRunnable::NotExecutable(error)) | Self::Kernel(error) => {
                 format!("{program} cannot be run: {}.", reason(error))
@@ -138,7 +156,7 @@ impl Command {
         streams: child::Streams<'_>,
         caught: &Caught,
     ) -> Result<Started, ExecError> {
-        child::start(&self.image(environment), streams, caught).map_err(ExecError::Kernel)
+        child::start(&self.image(environment), streams, caught).map_err(|error| self.refused(error))
     }
 
     /// Starts the command as a child on a terminal of its own, whose end `slave` is.
@@ -149,13 +167,28 @@ impl Command {
         slave: BorrowedFd<'_>,
         caught: &Caught,
     ) -> Result<(Started, Leader), ExecError> {
-        session_leader::start(&self.image(environment), streams, slave, caught).map_err(ExecError::Kernel)
+        session_leader::start(&self.image(environment), streams, slave, caught)
+            .map_err(|error| self.refused(error))
     }
 
     /// Becomes the command. Returns only if the kernel refused.
     #[must_use]
     pub fn replace(&self, environment: &EnvBlock) -> ExecError {
-        ExecError::Kernel(self.image(environment).replace())
+        self.refused(self.image(environment).replace())
+    }
+
+    /// An error of execve(2), which may be about the program's interpreter.
+    fn refused(&self, error: io::Error) -> ExecError {
+        let about_a_file = [libc::ENOENT, libc::ENOTDIR, libc::EACCES].map(Some);
+        let unusable = || interpreter::unusable(&self.program);
+        match error
+            .raw_os_error()
+            .filter(|errno| about_a_file.contains(&Some(*errno)))
+            .and_then(|_| unusable())
+        {
+            Some(unusable) => ExecError::Interpreter(unusable),
+            None => ExecError::Kernel(error),
+        }
     }
 
     fn image<'a>(&'a self, environment: &'a EnvBlock) -> Image<'a> {

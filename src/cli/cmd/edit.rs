@@ -9,10 +9,11 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson};
+use crate::cli::prompt;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_vault::Edit as Change;
 
-/// Change a key's name, scopes, tags, expiry, variable, note, owner, or display name.
+/// Change a key's name, scopes, tags, expiry, variable, note, owner, display name, or whether it is public.
 ///
 /// Changes all of the named keys or none. Values stay.
 #[derive(Debug, Args)]
@@ -50,11 +51,25 @@ pub(crate) struct Edit {
     /// A name for people; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
+    /// Say that the value is no secret: it is shown and not masked. Asks first
+    #[arg(long, conflicts_with = "no_public")]
+    public: bool,
+    /// Say that the value is a secret again
+    #[arg(long)]
+    no_public: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Edit {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let now = context.now();
+        let public = match (self.public, self.no_public) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
+            _ => None,
+        };
         let change = Change {
             rename: self.rename,
             scope: self.scope.into_iter().collect(),
@@ -66,6 +81,7 @@ impl Edit {
             note: self.note,
             owner: self.owner,
             display_name: self.display_name,
+            public,
         };
         if change == Change::default() {
             return Err(Failure::usage(
@@ -79,8 +95,27 @@ impl Edit {
                 Some("Use `--rename` with one NAME."),
             ));
         }
+        if self.public && !self.yes && !context.may_ask() {
+            return Err(Failure::usage(
+                &format!("A public value is shown in output and logs, and {}.", context.unasked()),
+                Some("Use `--yes` to confirm."),
+            ));
+        }
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
+        if self.public && !self.yes {
+            // A name that is not there is said before anything is asked.
+            for name in &self.names {
+                key::show(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
+            }
+            let text = format!(
+                "`list` and `show` will print the values of these keys, and `exec` will not mask them: {}.",
+                view::joined(self.names.iter())
+            );
+            if !prompt::confirm(&text, "Make them public?")? {
+                return Err(Failure::refused("Nothing was changed.", None));
+            }
+        }
         let key_records = context.with_world(|world| {
             key::edit(&mut vault, &access, world, &self.names, &change)
                 .map_err(|error| Failure::of(error, &path))

@@ -1,5 +1,6 @@
 //! `keyvault export`
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
@@ -11,6 +12,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
 use crate::cli::unlock::key_source::Machine;
 use crate::exchange::{self, GithubEnv, Shell};
+use keyvault_core::name::EnvName;
 use keyvault_exec::release::{self, Released};
 use keyvault_os::fs::untrusted;
 use keyvault_vault::Purpose;
@@ -160,14 +162,25 @@ fn github_job(context: &Context) -> Result<std::path::PathBuf, Failure> {
 /// Masked first: whatever goes wrong then, the log shows nothing.
 fn to_github(context: &Context, released: &Released, file: &Path) -> Result<u8, Failure> {
     let variables = variables(released);
-    let written = context.with_world(|world| {
-        exchange::write_github_env(&variables, world.rng)
-            .map_err(|error| Failure::exchange(&error, "the selection"))
-    })?;
-    let GithubEnv { file: lines, masks, unmasked } = written;
+    let public = released.values().iter().filter(|key| key.public);
+    let public: BTreeSet<_> = public.filter_map(|key| key.variable.as_ref()).map(EnvName::as_str).collect();
+    let (secret, open): (Vec<_>, Vec<_>) =
+        variables.iter().copied().partition(|(variable, _)| !public.contains(variable));
+    let write = |variables: &[(&str, &[u8])]| {
+        context.with_world(|world| {
+            exchange::write_github_env(variables, world.rng)
+                .map_err(|error| Failure::exchange(&error, "the selection"))
+        })
+    };
+    let GithubEnv { file: lines, .. } = write(&variables)?;
+    let GithubEnv { masks, unmasked, .. } = write(&secret)?;
     context.ui.data(masks.expose())?;
-    if !unmasked.is_empty() {
-        context.ui.warn(&format!("Too short to be masked in the job log: {}.", unmasked.join(", ")));
+    let open: Vec<_> = open.into_iter().map(|(variable, _)| variable.to_owned()).collect();
+    let reasons = [(unmasked, "short or common values"), (open, "public")];
+    let reasons = reasons.into_iter().filter(|(names, _)| !names.is_empty());
+    let reasons: Vec<_> = reasons.map(|(names, why)| format!("{} ({why})", names.join(", "))).collect();
+    if !reasons.is_empty() {
+        context.ui.warn(&format!("Not masked in the job log: {}.", reasons.join("; ")));
     }
     untrusted::append(file, lines.expose()).map_err(|error| Failure::io(file, &error))?;
     context.ui.note(&format!("Set {} for the following steps.", view::counted(variables.len(), "variable")));

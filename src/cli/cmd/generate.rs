@@ -67,6 +67,7 @@ pub(super) fn create(
         tags: metadata.tag.into_iter().collect(),
         note: metadata.note.unwrap_or_default(),
         expires: metadata.expires.and_then(|expires| expires.resolve(context.now())),
+        public: metadata.public,
         origin,
     };
     let (mut vault, access) = context.open_with_access()?;

@@ -1,10 +1,12 @@
 //! `keyvault list`
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 
 use clap::{Args, ValueEnum};
 
+use super::show::public_values;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -16,11 +18,12 @@ use crate::cli::output::view::{self, KeyJson};
 use crate::cli::output::{self, Ui};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, Scope, TagKey};
+use keyvault_core::secret::SecretBytes;
 use keyvault_vault::{KeyRecord, Names, Status, Version, key};
 
 /// List keys.
 ///
-/// Shows no values and records nothing. A terminal that is too narrow for all columns gets the most important ones; a pipe
+/// Shows no values but those of public keys, and records that these were read. A terminal that is too narrow for all columns gets the most important ones; a pipe
 /// gets all of them, and nothing is wrapped.
 #[derive(Debug, Args)]
 pub(crate) struct List {
@@ -49,7 +52,7 @@ pub(crate) struct List {
         hide_default_value = true
     )]
     sort: Sort,
-    /// These columns, separated by commas: name, variable, scopes, version, age, expires, status, tags, owner, fingerprint,
+    /// These columns, separated by commas: name, variable, value, scopes, version, age, expires, status, tags, owner, fingerprint,
     /// note
     #[arg(long, value_enum, value_name = "COLUMNS", value_delimiter = ',', hide_possible_values = true)]
     columns: Vec<Field>,
@@ -92,6 +95,8 @@ enum Sort {
 enum Field {
     Name,
     Variable,
+    /// Of public keys; there where a key is public.
+    Value,
     Scopes,
     Version,
     Age,
@@ -103,14 +108,29 @@ enum Field {
     Note,
 }
 
-const USUAL: [Field; 7] =
-    [Field::Name, Field::Variable, Field::Scopes, Field::Version, Field::Age, Field::Expires, Field::Status];
+const USUAL: [Field; 8] = [
+    Field::Name,
+    Field::Variable,
+    Field::Value,
+    Field::Scopes,
+    Field::Version,
+    Field::Age,
+    Field::Expires,
+    Field::Status,
+];
+
+/// The widest value that is shown whole, in characters.
+const WIDEST_VALUE: usize = 40;
+
+/// Values of public keys.
+type Values = BTreeMap<KeyName, SecretBytes>;
 
 impl Field {
     fn column(self) -> Column {
         match self {
             Self::Name => Column::whole("NAME"),
             Self::Variable => Column::whole("VARIABLE").spare(3),
+            Self::Value => Column::whole("VALUE").spare(4),
             Self::Scopes => Column::broken("SCOPES").last_spare(2),
             Self::Version => Column::number("VER").spare(2),
             Self::Age => Column::number("AGE").spare(1),
@@ -123,10 +143,13 @@ impl Field {
         }
     }
 
-    fn cell(self, key: &KeyRecord, now: Moment) -> Cell<'_> {
+    fn cell<'k>(self, key: &'k KeyRecord, values: &Values, now: Moment) -> Cell<'k> {
         match self {
             Self::Name => key.name.as_str().into(),
             Self::Variable => key.variable.as_str().into(),
+            Self::Value => {
+                values.get(&key.name).map_or("-".into(), |value| short_value(value.expose()).into())
+            }
             Self::Scopes => view::joined(key.scopes.iter()).into(),
             Self::Version => key.current().map_or("-".into(), |version| version.number.to_string().into()),
             Self::Age => time::between(key.created, now).into(),
@@ -187,8 +210,15 @@ impl List {
             Sort::Created => key_records.sort_by_key(|key| std::cmp::Reverse(key.created)),
             Sort::Expires => key_records.sort_by_key(|key| (key.expires.is_none(), key.expires)),
         }
+        let shows = context.ui.json || self.columns.is_empty() || self.columns.contains(&Field::Value);
+        let public = key_records.iter().filter(|key| shows && key.public).map(|key| key.name.clone());
+        let values = public_values(context, &mut vault, &access, &public.collect::<Vec<_>>());
         if context.ui.json {
-            let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();
+            let json = |key: &KeyRecord| match values.get(&key.name) {
+                Some(value) => KeyJson::of(key, now).with_value(value.expose()),
+                None => KeyJson::of(key, now),
+            };
+            let keys: Vec<_> = key_records.iter().map(json).collect();
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
         } else if key_records.is_empty() {
             context.ui.note(&if all == 0 {
@@ -199,7 +229,7 @@ impl List {
                 self.none_fits(&names)
             });
         } else {
-            context.ui.paged(&self.table(&key_records, now, &context.ui))?;
+            context.ui.paged(&self.table(&key_records, &values, now, &context.ui))?;
             if context.ui.out_is_terminal() && context.ui.err_is_terminal() {
                 context.ui.note(&count(&key_records, all, now));
             }
@@ -207,19 +237,22 @@ impl List {
         Ok(code::DONE)
     }
 
-    fn table(&self, keys: &[KeyRecord], now: Moment, ui: &Ui) -> String {
+    fn table(&self, keys: &[KeyRecord], values: &Values, now: Moment, ui: &Ui) -> String {
         let (fields, chosen) = match self.columns.as_slice() {
             [] if self.wide => (Field::value_variants(), true),
             [] => (USUAL.as_slice(), false),
             chosen => (chosen, true),
         };
+        let is_there =
+            |field: &&Field| **field != Field::Value || !values.is_empty() || !self.columns.is_empty();
+        let fields: Vec<_> = fields.iter().filter(is_there).collect();
         let table = |terse: bool| {
             let column = |field: &Field| if chosen { field.column().kept() } else { field.column() };
-            let mut table = Table::new(fields.iter().map(column).collect::<Vec<_>>());
+            let mut table = Table::new(fields.iter().copied().map(column).collect::<Vec<_>>());
             for key in keys {
                 table.row(fields.iter().map(|field| match field {
                     Field::Variable if terse && follows_from_name(key) => "".into(),
-                    field => field.cell(key, now),
+                    field => field.cell(key, values, now),
                 }));
             }
             table
@@ -254,6 +287,15 @@ impl List {
             key_record.expires.is_some_and(|expires| expires <= now.plus_millis(within.millis))
         });
         name && scope && tag && status && expiring
+    }
+}
+
+/// A value's beginning, in one line.
+fn short_value(value: &[u8]) -> String {
+    let whole = view::shown_value(value);
+    match whole.char_indices().nth(WIDEST_VALUE) {
+        Some((at, _)) => format!("{}…", whole.get(..at).unwrap_or_default()),
+        None => whole,
     }
 }
 

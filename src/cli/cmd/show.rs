@@ -1,5 +1,7 @@
 //! `keyvault show`
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use keyvault_vault::key;
 
@@ -9,11 +11,12 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::KeyName;
+use keyvault_core::secret::SecretBytes;
 use keyvault_exec::release::{self, Piece};
 use keyvault_vault::audit::Action;
-use keyvault_vault::{Encoding, Purpose, Supply};
+use keyvault_vault::{Access, Encoding, Purpose, Supply, Vault};
 
-/// Show a key; with --reveal, its value.
+/// Show a key; with --reveal, or if it is public, its value.
 ///
 /// A pipe or file gets the value byte for byte; a terminal gets control characters in visible form.
 #[derive(Debug, Args)]
@@ -30,6 +33,24 @@ pub(crate) struct Show {
     /// Show the public half of a key pair
     #[arg(long, conflicts_with = "reveal")]
     public: bool,
+}
+
+/// The values of public keys. Reading one is recorded; where that cannot be, as in a vault that may only be read, there
+/// are none, and that is said.
+pub(super) fn public_values(
+    context: &Context,
+    vault: &mut Vault,
+    access: &Access,
+    names: &[KeyName],
+) -> BTreeMap<KeyName, SecretBytes> {
+    let path = vault.path().to_owned();
+    let values = context.with_world(|world| {
+        key::public_values(vault, access, world, names).map_err(|error| Failure::of(error, &path))
+    });
+    values.unwrap_or_else(|failure| {
+        context.ui.warn(&format!("Public values are not shown: {}", failure.message));
+        BTreeMap::new()
+    })
 }
 
 impl Show {
@@ -70,10 +91,21 @@ impl Show {
                     )
                 })?;
             context.ui.data(format!("{}\n", public.trim_end()).as_bytes())?;
-        } else if context.ui.json {
-            context.ui.print_json(&KeyJson::detailed(&key_record, now))?;
         } else {
-            context.ui.data(view::facts(&key_record, now, &context.ui).as_bytes())?;
+            let names = [&key_record].into_iter().filter(|key| key.public).map(|key| key.name.clone());
+            let values = public_values(context, &mut vault, &access, &names.collect::<Vec<_>>());
+            let value = values.get(&self.name);
+            if context.ui.json {
+                let key = KeyJson::detailed(&key_record, now);
+                let key = match value {
+                    Some(value) => key.with_value(value.expose()),
+                    None => key,
+                };
+                context.ui.print_json(&key)?;
+            } else {
+                let facts = view::facts_with(&key_record, value, now, &context.ui);
+                context.ui.data(facts.as_bytes())?;
+            }
         }
         Ok(code::DONE)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::project::gate::{self, Found};
+use super::project::gate::{self, Believed, Found};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -118,7 +118,7 @@ impl Unlock {
         if !self.project {
             return Ok(Sought::Scopes(self.scope.clone()));
         }
-        let found = Found::required()?;
+        let found = Found::required(Believed::Trusted)?;
         let entries = found.entries(self.profile.as_ref())?;
         let approved = gate::approve_as_owner(context, &found, &entries)?;
         let composed = approved.composed(&entries);

@@ -18,6 +18,7 @@ use keyvault_exec::ExecError;
 use keyvault_os::fs::fault::PathError;
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::exec::NotRunnable;
+use keyvault_os::process::interpreter::{Unusable, Why};
 use keyvault_os::terminal::prompt::PromptError;
 use keyvault_vault::VaultError;
 use keyvault_vault::unlock::UnlockError;
@@ -27,6 +28,7 @@ pub(in crate::cli) use keyvault_core::text::reason;
 
 use self::remedy::Remedy;
 use super::context::STDIN;
+use super::output;
 
 /// Exit codes of the program; `exec` passes its child's on and has the ones from 125 for itself.
 pub(crate) mod code {
@@ -84,6 +86,9 @@ pub(in crate::cli) const NO_TERMINAL: &str = "there is no terminal to prompt on"
 pub(in crate::cli) const NOT_TO_ASK: &str = "`--non-interactive` forbids prompts";
 
 const PASSPHRASE_FORM: &str = "Use 1 to 4096 bytes of UTF-8 text.";
+
+/// Said where the command did not start after its keys were recorded.
+const RELEASED: &str = "The audit log counts the values as released.";
 
 impl Failure {
     pub(in crate::cli) fn new(
@@ -309,16 +314,37 @@ impl Failure {
     }
 
     pub(in crate::cli) fn exec(error: &ExecError, program: &str) -> Self {
-        let no_command = |hint| Remedy::new(code::NO_COMMAND, "no_command", hint);
-        let not_executable = |hint| Remedy::new(code::NOT_EXECUTABLE, "not_executable", hint);
+        let no_command = |hint: &str| Remedy::new(code::NO_COMMAND, "no_command", hint.to_owned());
+        let not_executable =
+            |hint: &str| Remedy::new(code::NOT_EXECUTABLE, "not_executable", hint.to_owned());
         let remedy = match error {
             ExecError::NotRunnable(NotRunnable::NotFound) if program.contains('=') => no_command(
                 "Nothing was released. Put `env` in front of it, or set the variable before `keyvault`.",
             ),
-            ExecError::NotRunnable(NotRunnable::NotFound) => no_command("Nothing was released."),
+            ExecError::NotRunnable(NotRunnable::NotFound) => no_command(&not_found(program)),
             ExecError::NotRunnable(NotRunnable::NotExecutable(_)) => not_executable("Nothing was released."),
             ExecError::Kernel(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
-                not_executable("Start the script with a line such as `#!/bin/sh`.")
+                not_executable(&format!("It may be built for another machine. {RELEASED}"))
+            }
+            ExecError::Interpreter(Unusable { file, interpreter, why }) => {
+                let script = keyvault_core::text::quoted(file);
+                match why {
+                    Why::CarriageReturn => {
+                        no_command(&format!("Convert it: sed -i 's/\\r$//' {script}\n{RELEASED}"))
+                    }
+                    Why::Absent if interpreter.is_relative() => no_command(&format!(
+                        "Begin the script with the interpreter's full path, or with `#!/usr/bin/env NAME`. {RELEASED}"
+                    )),
+                    Why::Absent => {
+                        no_command(&format!("Install it, or correct the script's first line. {RELEASED}"))
+                    }
+                    Why::NoLoader => no_command(&format!(
+                        "It was built for another system or C library, such as glibc instead of musl. {RELEASED}"
+                    )),
+                    Why::NotExecutable => {
+                        not_executable(&format!("Correct the script's first line. {RELEASED}"))
+                    }
+                }
             }
             ExecError::Kernel(_) => not_executable(
                 "The audit log counts the values as released. If they are too many for one command, choose fewer keys.",
@@ -334,6 +360,39 @@ impl Failure {
             ExecError::Environment(_) => Remedy::without_hint(code::REFUSED, "refused"),
         };
         remedy.after(&error.about(program))
+    }
+}
+
+/// The remedy for a program that is not there: one that a shell has within itself, or a whole line in quotes.
+fn not_found(program: &str) -> String {
+    const BUILT_IN: [&str; 24] = [
+        ".", "alias", "bg", "bind", "builtin", "cd", "declare", "eval", "exec", "exit", "export", "fg",
+        "hash", "jobs", "popd", "pushd", "read", "readonly", "set", "shift", "source", "ulimit", "umask",
+        "unset",
+    ];
+    const LONGEST: usize = 60;
+    let nothing = "Nothing was released.";
+    if BUILT_IN.contains(&program) {
+        return format!(
+            "{nothing} `{program}` is built into the shell, so run a shell: -- sh -c '{program} …'"
+        );
+    }
+    if !program.trim().contains(char::is_whitespace) {
+        return nothing.to_owned();
+    }
+    // Words that only a shell understands; a quote could not stand in the line to paste.
+    let for_shell =
+        program.contains(['|', '&', ';', '<', '>', '(', ')', '$', '`', '*', '?', '"', '~', '{', '#']);
+    let line = output::harmless_line(program.trim());
+    let shown = if line.len() > LONGEST || line.contains(['\'', '\\']) || line.contains(char::is_control) {
+        "…".to_owned()
+    } else {
+        line
+    };
+    if for_shell {
+        format!("{nothing} It is a line for a shell: -- sh -c '{shown}'")
+    } else {
+        format!("{nothing} Leave out the quotes around the command: -- {shown}")
     }
 }
 

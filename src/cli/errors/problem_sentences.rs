@@ -34,6 +34,7 @@ fn is_missing(problem: &Problem) -> bool {
             Problem::Missing { .. }
                 | Problem::NotGranted { .. }
                 | Problem::Swapped { .. }
+                | Problem::VariableNamed { .. }
                 | Problem::NoSuchScope { .. }
         ),
     }
@@ -53,7 +54,9 @@ fn refusal(refusal: &Refusal) -> Failure {
     let ungranted = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Bearer));
     let limited = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Session));
     // These lines hold their own remedy.
-    let only_swapped = problems.iter().all(|problem| matches!(problem, Problem::Swapped { .. }));
+    let only_swapped = problems
+        .iter()
+        .all(|problem| matches!(problem, Problem::Swapped { .. } | Problem::VariableNamed { .. }));
     let remedies = [
         (
             any(|problem| matches!(problem, Problem::Expired { .. })),

@@ -31,6 +31,7 @@ impl Failure {
             What::Key { .. } => {
                 remedy("Put the value in the vault (`keyvault add NAME`), and its name in this file.")
             }
+            What::Extends => remedy("For example: extends = \"../.keyvault.toml\""),
             What::Source { .. } => remedy("Give it exactly one of them."),
             What::Required { .. } => {
                 remedy("An entry is required unless it has `optional = true` or a default.")
@@ -46,9 +47,18 @@ impl Failure {
             PlaceError::NotRegular { .. } => {
                 refused("Put a file there, or choose keys with `--as VAR=NAME`, `--scope` or `--all`.")
             }
-            PlaceError::WrongOwner { .. } => {
-                refused("Use a copy of your own, or choose keys with `--as VAR=NAME`, `--scope` or `--all`.")
+            PlaceError::WrongOwner { path, .. } => {
+                let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+                refused(format!(
+                    "If you trust that user: keyvault project trust {}\n\
+                     Or choose keys with `--as VAR=NAME`, `--scope` or `--all`.",
+                    output::quoted(folder)
+                ))
             }
+            PlaceError::Outside { .. } => {
+                refused("Extend a file in the same repository, by a path such as ../.keyvault.toml.")
+            }
+            PlaceError::TooDeep { .. } => refused("Extend one file that has all the entries."),
             PlaceError::WritableByOthers { path, .. } => {
                 refused(format!("chmod go-w {}", output::quoted(path)))
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use keyvault_core::clock::Moment;
+use keyvault_core::secret::SecretBytes;
 pub(crate) use keyvault_core::text::counted;
 use keyvault_vault::{KeyRecord, Status, Version};
 
@@ -39,6 +40,8 @@ pub(crate) struct KeyJson {
     entropy_bits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     public: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_public: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +82,7 @@ impl KeyJson {
             disabled: None,
             entropy_bits: None,
             public: None,
+            is_public: key_record.public,
             value: None,
             value_base64: None,
         }
@@ -157,6 +161,17 @@ pub(crate) fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
 /// A key's facts, a line each, as `show`, `generate` and `add` print them.
 #[must_use]
 pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
+    facts_with(key_record, None, now, ui)
+}
+
+/// [`facts`] with the value of a key that is public.
+#[must_use]
+pub(crate) fn facts_with(
+    key_record: &KeyRecord,
+    value: Option<&SecretBytes>,
+    now: Moment,
+    ui: &Ui,
+) -> String {
     let mut lines = vec![("name", ui.on_out(output::STRONG, key_record.name.as_str()))];
     lines.push(("variable", key_record.variable.to_string()));
     if let Some(version) = key_record.current() {
@@ -175,6 +190,10 @@ pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
     }
     if !key_record.note.is_empty() {
         lines.push(("note", output::harmless(&key_record.note).replace('\n', "\n             ")));
+    }
+    if key_record.public {
+        let shown = value.map_or_else(|| "no secret".to_owned(), |value| shown_value(value.expose()));
+        lines.push(("public", shown));
     }
     let (word, style) = status_word(key_record.status(now));
     lines.push(("status", ui.on_out(style, word)));
@@ -195,6 +214,12 @@ pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
             .fold(String::new(), |text, line| text + &line + "\n")
     };
     lines.map(fitted).collect()
+}
+
+/// A value that is no secret, in one line.
+#[must_use]
+pub(crate) fn shown_value(value: &[u8]) -> String {
+    output::harmless_line(&String::from_utf8_lossy(value))
 }
 
 /// `2026-11-22 14:00 (2h ago): leaked`

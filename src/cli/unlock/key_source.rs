@@ -42,6 +42,20 @@ impl Machine {
             || token_variable().is_some()
             || names.into_iter().any(|name| variable(name).is_some())
     }
+
+    /// The bundle, if one is named.
+    fn bundle(&self) -> Option<PathBuf> {
+        self.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from))
+    }
+
+    /// The absolute path of the vault that a command inside of this one is to mean as well. With a bundle there need not
+    /// be a vault, so only one that was named is passed on.
+    pub(in crate::cli) fn vault_for_child(&self, context: &Context) -> Option<PathBuf> {
+        if self.bundle().is_some() && !context.names_vault() {
+            return None;
+        }
+        context.vault_path().ok().and_then(|path| std::path::absolute(path).ok())
+    }
 }
 
 /// Returns `true` if the token lies in something that is no file: opening that may block, and a pipe gives what it has
@@ -73,7 +87,7 @@ impl Context {
 
     /// Keys by token and bundle, by token, by a session of either kind, or by what opens the vault.
     pub(in crate::cli) fn supply(&self, machine: &Machine) -> Result<Supply, Failure> {
-        let bundle = machine.bundle.clone().or_else(|| variable("KEYVAULT_BUNDLE").map(PathBuf::from));
+        let bundle = machine.bundle();
         let token = self.given_token()?;
         match (token, bundle) {
             (Some(token), Some(file)) => self.open_bundle(&file, &BearerKeys::of(&token, machine.min_seq)),

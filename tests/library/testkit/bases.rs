@@ -108,6 +108,7 @@ pub(crate) fn name(text: &str) -> KeyName {
 /// A key that is to be made, as the bases need them.
 pub(crate) fn key(text: &str, value: impl AsRef<[u8]>, scopes: &[&str]) -> NewKey {
     NewKey {
+        public: false,
         name: name(text),
         variable: None,
         scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),

@@ -103,6 +103,7 @@ pub fn world<'w>(clock: &'w dyn Clock, rng: &'w dyn Rng, pins: Pins) -> VaultWor
 /// A key of that name, with nothing else.
 pub fn new_key(name: &str, origin: Origin) -> NewKey {
     NewKey {
+        public: false,
         name: name.parse().unwrap(),
         variable: None,
         scopes: Default::default(),

@@ -524,7 +524,7 @@ grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null || echo none left >> \"$REPO
             if stage.mode.wrapper.is_empty() {
                 return "none, exit 0".to_owned();
             }
-            let script = "own=$(env | grep '^KEYVAULT_' | grep -v '^KEYVAULT_EXEC=1$'); say ${own:-none}";
+            let script = "own=$(env | grep '^KEYVAULT_' | grep -v -e '^KEYVAULT_EXEC=1$' -e '^KEYVAULT_VAULT=/'); say ${own:-none}";
             stage.script(script).observe()
         }),
     );

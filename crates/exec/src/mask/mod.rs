@@ -18,6 +18,7 @@
 //! the child runs; the process's allocator wipes them as they are freed (`keyvault_os::process::alloc`), as it does the pieces that are
 //! held back. In a test, where another allocator may be in force, they are not wiped.
 
+mod common;
 pub mod forms;
 mod lattice;
 pub mod parts;
@@ -29,6 +30,7 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
 
+pub use self::common::is_common;
 use self::lattice::{Lattice, Walk};
 use self::parts::Part;
 use keyvault_core::secret::SecretBytes;
@@ -64,8 +66,8 @@ pub struct Mask {
 /// Which values are not looked for, or not in all forms, by their place among those given.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Uncovered {
-    /// Under four bytes: they would stand in the output by chance.
-    pub short: Vec<usize>,
+    /// So common that they would stand in the output by chance.
+    pub common: Vec<usize>,
     /// So long, together with the others, that only they themselves and their lines are looked for.
     pub only_plain: Vec<usize>,
     /// Too long to be looked for at all.
@@ -91,8 +93,8 @@ impl Mask {
             if value.is_empty() {
                 continue;
             }
-            if value.len() < forms::SHORTEST {
-                uncovered.short.push(at);
+            if is_common(value) {
+                uncovered.common.push(at);
                 continue;
             }
             let parts = if value.len() > MOST_PLAIN { Vec::new() } else { parts::parts(value) };
@@ -202,6 +204,8 @@ pub struct Filter<'m> {
     found: VecDeque<(u64, u64)>,
     /// Where the last occurrence ends that [`REPLACEMENT`] was written for.
     covered: u64,
+    /// How often that was.
+    masked: u64,
 }
 
 impl<'m> Filter<'m> {
@@ -209,7 +213,13 @@ impl<'m> Filter<'m> {
     pub fn new(mask: &'m Mask) -> Self {
         let (held, found) = (Vec::new(), VecDeque::new());
         let walk = Walk::default();
-        Self { mask, state: mask.start, walk, end: 0, done: 0, held, found, covered: 0 }
+        Self { mask, state: mask.start, walk, end: 0, done: 0, held, found, covered: 0, masked: 0 }
+    }
+
+    /// How often something was masked.
+    #[must_use]
+    pub(crate) fn masked(&self) -> u64 {
+        self.masked
     }
 
     /// Takes the next piece and gives what may be let out, in order.
@@ -296,6 +306,7 @@ impl<'m> Filter<'m> {
             self.show(start, piece, out);
             if start >= self.covered {
                 out(REPLACEMENT);
+                self.masked += 1;
             }
             self.covered = end;
             self.done = self.done.max(end);

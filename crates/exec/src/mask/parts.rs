@@ -1,11 +1,11 @@
 //! Values within a value: its lines, the strings of JSON, the body of a PEM.
 //!
 //! Programs read a value and print a piece of it: the one password of a service account's file, a key without its
-//! armour. Each piece counts as a value of its own if it has [`SHORTEST`] bytes.
+//! armour. Each piece counts as a value of its own, unless it [is common](is_common).
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::forms::SHORTEST;
+use super::is_common;
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 
 /// JSON in a string of JSON, and so on: as many times.
@@ -23,7 +23,7 @@ pub fn parts(value: &[u8]) -> Vec<Part> {
     let mut parts = Parts(vec![Part { text: SecretBytes::copy_from(value), whole: true }]);
     parts.of(value, DEEPEST);
     let mut parts = parts.0;
-    parts.retain(|part| part.text.len() >= SHORTEST);
+    parts.retain(|part| !is_common(part.text.expose()));
     // Of the same text that which is a value comes first.
     parts.sort_by(|a, b| a.text.expose().cmp(b.text.expose()).then(b.whole.cmp(&a.whole)));
     parts.dedup_by(|a, b| a.text.expose() == b.text.expose());

@@ -81,7 +81,7 @@ fn a_pause_shows_three_bytes_and_the_rest_is_still_masked() {
 #[test]
 fn case_52_values_under_four_bytes_are_not_looked_for_and_are_named() {
     let (mask, uncovered) = Mask::of(&[b"abc", b"", b"abcd"]).unwrap();
-    assert_eq!(uncovered, Uncovered { short: vec![0], ..Uncovered::default() });
+    assert_eq!(uncovered, Uncovered { common: vec![0], ..Uncovered::default() });
     assert_eq!(through(&mask, &[(b"abc abcd", false)]), b"abc [masked]");
     let (nothing, _) = Mask::of(&[]).unwrap();
     assert_eq!(through(&nothing, &[(b"anything", true), (b" at all", false)]), b"anything at all");
@@ -92,8 +92,16 @@ fn values_that_are_too_long_are_named_and_the_others_are_masked() {
     let long = vec![b'x'; MOST_PLAIN];
     let half = vec![b'y'; MOST_ENCODED / 8 + 1];
     let (mask, uncovered) = Mask::of(&[&long, b"abcd", &half]).unwrap();
-    assert_eq!(uncovered, Uncovered { long: vec![0], only_plain: vec![2], short: vec![] });
+    assert_eq!(uncovered, Uncovered { long: vec![0], only_plain: vec![2], common: vec![] });
     assert_eq!(through(&mask, &[(b"YWJjZA== abcd", false), (&half, false)]), b"[masked] [masked][masked]");
+}
+
+#[test]
+fn common_values_and_common_pieces_of_a_value_are_not_looked_for() {
+    let json = b"{\"user\": \"true\", \"password\": \"hunter22\"}\ntrue\n5432\n";
+    let (mask, uncovered) = Mask::of(&[b"5432", json, b"TRUE\n"]).unwrap();
+    assert_eq!(uncovered, Uncovered { common: vec![2, 0], ..Uncovered::default() });
+    assert_eq!(through(&mask, &[(b"true 5432 TRUE hunter22", false)]), b"true 5432 TRUE [masked]");
 }
 
 /// Everything that is looked for, written out.

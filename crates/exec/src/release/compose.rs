@@ -182,6 +182,7 @@ impl Staging<'_> {
             pinned: first.pinned,
             variable: variable.cloned(),
             value,
+            public: sources.values().all(|found| found.key.public()),
             expires: sources.values().filter_map(|found| found.key.expires()).min(),
             parts: if own { Vec::new() } else { parts },
         }))
@@ -213,6 +214,7 @@ impl Staging<'_> {
             name: found.key.name().clone(),
             version: found.version,
             value,
+            public: found.key.public(),
             key: *found.key.id(),
             pinned: found.pinned,
         };

@@ -31,6 +31,9 @@ pub enum Problem {
         near: Option<KeyName>,
         kind: TokenKind,
     },
+    /// A variable was named where a key belongs, and there are keys with that variable.
+    #[error("{variable}: a variable, not a key; {}", keys_of(names))]
+    VariableNamed { variable: EnvName, names: Vec<KeyName> },
     /// A mapping names a variable where a key belongs, and a key where a variable does.
     #[error("{variable}: no such key, but {name} is one")]
     Swapped {
@@ -152,6 +155,13 @@ fn without_scope(kind: Option<TokenKind>) -> &'static str {
     match kind {
         Some(TokenKind::Session) => "the limited session opens no key with it",
         _ => "no key has it",
+    }
+}
+
+fn keys_of(names: &[KeyName]) -> String {
+    match names {
+        [one] => format!("its key is {one}"),
+        several => format!("its keys are {}", list(several)),
     }
 }
 

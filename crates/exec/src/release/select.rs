@@ -26,6 +26,8 @@ pub struct Selection {
     pub apart: Vec<(Option<EnvName>, KeyName)>,
     /// Leave expired and disabled keys out instead of refusing.
     pub skip_expired: bool,
+    /// Refuse where a key would be left out because it is revoked.
+    pub strict: bool,
     /// Variables that a file asks for, each with what it is made of.
     pub composed: Vec<ComposedVariable>,
 }
@@ -88,6 +90,7 @@ impl Staging<'_> {
             pinned: false,
             variable,
             value: self.keys.value(key, version)?,
+            public: key.public(),
             expires: key.expires(),
             parts: Vec::new(),
         });
@@ -116,7 +119,7 @@ impl Staging<'_> {
                 Status::Revoked if selection.previous.contains(&name) && key.previous(now).is_some() => {
                     chosen.insert((variable, name), key);
                 }
-                Status::Revoked if strict => self.problem_once(Problem::Revoked(name)),
+                Status::Revoked if strict || selection.strict => self.problem_once(Problem::Revoked(name)),
                 Status::Revoked => {
                     revoked.insert(name);
                 }
@@ -177,7 +180,10 @@ impl Staging<'_> {
             let Some(key) = self.keys.named(name)? else {
                 let problem = match self.swapped(name, wanted)? {
                     Some(swapped) => swapped,
-                    None => self.missing(name)?,
+                    None => match self.keys_with_variable(name) {
+                        Some(named) => named,
+                        None => self.missing(name)?,
+                    },
                 };
                 self.problem_once(problem);
                 continue;
@@ -204,6 +210,16 @@ impl Staging<'_> {
         };
         let found = self.keys.named(&key)?;
         Ok(found.map(|_| Problem::Swapped { variable: meant, name: key, to_file }))
+    }
+
+    /// A variable was named instead of a key. Looks at every key, so only where the selection fails anyway.
+    fn keys_with_variable(&mut self, name: &KeyName) -> Option<Problem> {
+        let variable = EnvName::parse(name.as_str()).ok()?;
+        let keys = self.keys.all().ok()?;
+        let with = keys.iter().filter(|key| *key.variable() == variable);
+        let mut names: Vec<_> = with.map(|key| key.name().clone()).collect();
+        names.sort_unstable();
+        (!names.is_empty()).then_some(Problem::VariableNamed { variable, names })
     }
 
     /// The problem with a name that is not in the vault, and the key that was probably meant.

@@ -25,6 +25,8 @@ pub struct Resolved<V = SecretBytes> {
     /// The variable that it is handed out as; none if it is wanted apart from that.
     pub variable: Option<EnvName>,
     pub value: V,
+    /// True if the value is no secret; of a composed value, if none of its keys' values is.
+    pub public: bool,
     /// When the key expires; of a composed value, the first of its keys.
     pub expires: Option<Moment>,
     /// The keys in a composed value, each once; empty where the value is a key's own.
@@ -41,10 +43,10 @@ impl<V> Resolved<V> {
 
 impl Resolved<Unrecorded> {
     fn release(self, recorded: &Recorded) -> Result<Resolved, VaultError> {
-        let Self { name, version, key, pinned, variable, value, expires, parts } = self;
+        let Self { name, version, key, pinned, variable, value, public, expires, parts } = self;
         let value = value.release(recorded)?;
         let parts = parts.into_iter().map(|part| part.release(recorded)).collect::<Result<_, _>>()?;
-        Ok(Resolved { name, version, key, pinned, variable, value, expires, parts })
+        Ok(Resolved { name, version, key, pinned, variable, value, public, expires, parts })
     }
 }
 
@@ -55,6 +57,8 @@ pub struct Part<V = SecretBytes> {
     pub version: u32,
     /// As the vault holds it, without an encoding.
     pub value: V,
+    /// True if the value is no secret.
+    pub public: bool,
     pub(super) key: [u8; 16],
     /// True if the reference names this version.
     pub(super) pinned: bool,
@@ -62,8 +66,8 @@ pub struct Part<V = SecretBytes> {
 
 impl Part<Unrecorded> {
     fn release(self, recorded: &Recorded) -> Result<Part, VaultError> {
-        let Self { name, version, value, key, pinned } = self;
-        Ok(Part { name, version, value: value.release(recorded)?, key, pinned })
+        let Self { name, version, value, public, key, pinned } = self;
+        Ok(Part { name, version, value: value.release(recorded)?, public, key, pinned })
     }
 }
 

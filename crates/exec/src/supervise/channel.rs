@@ -4,6 +4,7 @@
 //! so the child waits for its reader as it would without us, and signals are heard meanwhile. The caller's descriptor
 //! is shared with others and stays as it is; where one that does not wait can be opened beside it, that one is written to.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub(crate) struct Channel<'m> {
     source: Option<OwnedFd>,
     sink: Option<Sink>,
     filter: Filter<'m>,
+    /// Counts what was masked.
+    counter: Option<&'m Cell<u64>>,
     /// Masked, and not yet taken.
     backlog: Vec<u8>,
     spoke: Instant,
@@ -40,11 +43,12 @@ pub(crate) struct Wanted<'c> {
 
 impl<'m> Channel<'m> {
     /// From `source`, which does not wait, to `sink`.
-    pub(crate) fn new(source: OwnedFd, sink: Sink, mask: &'m Mask) -> Self {
+    pub(crate) fn new(source: OwnedFd, sink: Sink, mask: &'m Mask, counter: Option<&'m Cell<u64>>) -> Self {
         Self {
             source: Some(source),
             sink: Some(sink),
             filter: Filter::new(mask),
+            counter,
             backlog: Vec::new(),
             spoke: Instant::now(),
             failure: None,
@@ -140,6 +144,7 @@ impl<'m> Channel<'m> {
 
     fn through(&mut self, act: impl FnOnce(&mut Filter<'m>, &mut dyn FnMut(&[u8]))) {
         let Self { sink, filter, backlog, failure, .. } = self;
+        let before = filter.masked();
         let mut broken = false;
         act(filter, &mut |bytes| {
             let Some(sink) = sink.as_ref().filter(|_| !broken) else { return };
@@ -156,6 +161,9 @@ impl<'m> Channel<'m> {
             }
             backlog.extend_from_slice(rest);
         });
+        if let Some(counter) = self.counter {
+            counter.set(counter.get() + self.filter.masked() - before);
+        }
         if broken {
             self.break_off();
         }

@@ -1,5 +1,6 @@
 //! All streams of one child that go through a mask, and the terminal it may be on.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
@@ -27,6 +28,8 @@ pub struct Masking<'m> {
     /// The routes of the two streams.
     pub routes: Routes,
     pub callers: Callers<'m>,
+    /// Counts what is masked in standard output, unless that shares its way with standard error.
+    pub masked: &'m Cell<u64>,
 }
 
 /// The streams, made before the child.
@@ -65,13 +68,16 @@ impl<'m> Outputs<'m> {
         let mut outputs = Self::none();
         outputs.buffer = Zeroizing::new(vec![0; PIECE]);
         let [input, out, err] = masking.callers;
+        let counter = Some(masking.masked);
         match masking.routes.out {
             Route::Direct => {}
             Route::Pipe { shared: true } => {
-                outputs.ends[1] = Some(outputs.pipe(out, masking.mask)?);
+                outputs.ends[1] = Some(outputs.pipe(out, masking.mask, None)?);
                 outputs.ends[2] = outputs.ends[1].as_ref().map(OwnedFd::try_clone).transpose()?;
             }
-            Route::Pipe { shared: false } => outputs.ends[1] = Some(outputs.pipe(out, masking.mask)?),
+            Route::Pipe { shared: false } => {
+                outputs.ends[1] = Some(outputs.pipe(out, masking.mask, counter)?);
+            }
             Route::Terminal | Route::OutputTerminal => {
                 let slave = outputs.terminal(out, masking.mask)?;
                 let master = outputs.sized.last().map(|(master, _)| master.try_clone()).transpose()?;
@@ -88,7 +94,9 @@ impl<'m> Outputs<'m> {
         }
         match masking.routes.err {
             Route::Direct | Route::Pipe { shared: true } => {}
-            Route::Pipe { shared: false } => outputs.ends[2] = Some(outputs.pipe(err, masking.mask)?),
+            Route::Pipe { shared: false } => {
+                outputs.ends[2] = Some(outputs.pipe(err, masking.mask, None)?);
+            }
             // It is the terminal that standard output is.
             Route::Terminal => {
                 outputs.ends[2] = outputs.ends[1].as_ref().map(OwnedFd::try_clone).transpose()?;
@@ -98,17 +106,22 @@ impl<'m> Outputs<'m> {
         Ok(outputs)
     }
 
-    fn pipe(&mut self, to: BorrowedFd<'m>, mask: &'m Mask) -> io::Result<OwnedFd> {
+    fn pipe(
+        &mut self,
+        to: BorrowedFd<'m>,
+        mask: &'m Mask,
+        counter: Option<&'m Cell<u64>>,
+    ) -> io::Result<OwnedFd> {
         let (source, end) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&source, true)?;
-        self.channels.push(Channel::new(source, Sink::to(to)?, mask));
+        self.channels.push(Channel::new(source, Sink::to(to)?, mask, counter));
         Ok(end)
     }
 
     fn terminal(&mut self, to: BorrowedFd<'m>, mask: &'m Mask) -> io::Result<OwnedFd> {
         let Pty { master, slave } = Pty::like(to)?;
         self.sized.push((master.try_clone()?, to));
-        self.channels.push(Channel::new(master, Sink::to(to)?, mask));
+        self.channels.push(Channel::new(master, Sink::to(to)?, mask, None));
         Ok(slave)
     }
 

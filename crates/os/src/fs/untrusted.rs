@@ -28,8 +28,22 @@ pub enum Unfit {
     Io(io::Error),
 }
 
+/// The users who may have written a file that is read, besides this one and root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    Nobody,
+    /// The user of this number.
+    User(u32),
+    Anyone,
+}
+
 /// Reads a file of at most `limit` bytes, after looking at it and at the folder that it lies in.
 pub fn read_own(path: &Path, limit: usize) -> Result<Vec<u8>, Unfit> {
+    read_written_by(Writers::Nobody, path, limit)
+}
+
+/// [`read_own`] where others may have written the file, too. It is still no link and no device.
+pub fn read_written_by(writers: Writers, path: &Path, limit: usize) -> Result<Vec<u8>, Unfit> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder_facts = fs::metadata(folder).map_err(Unfit::Io)?;
     // Looked at before it is opened: opening alone can do something to a device.
@@ -42,8 +56,8 @@ pub fn read_own(path: &Path, limit: usize) -> Result<Vec<u8>, Unfit> {
     if !facts.is_file() {
         return Err(Unfit::NotRegular);
     }
-    only_ours(&folder_facts, folder)?;
-    only_ours(&facts, path)?;
+    written_by(writers, &folder_facts, folder)?;
+    written_by(writers, &facts, path)?;
     // One byte more, so that a file that grows meanwhile is noticed too.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
@@ -149,12 +163,18 @@ pub fn same_file_system(below: &Path, folder: &Path) -> bool {
 
 /// The group of the same number as its user is that user's own: most distributions give everybody one, and an umask of
 /// 002 with it.
-fn only_ours(facts: &Metadata, path: &Path) -> Result<(), Unfit> {
+fn written_by(writers: Writers, facts: &Metadata, path: &Path) -> Result<(), Unfit> {
     let (own, uid) = (geteuid().as_raw(), facts.uid());
-    if uid != 0 && uid != own {
+    let other = match writers {
+        Writers::Anyone => return Ok(()),
+        Writers::User(other) => Some(other),
+        Writers::Nobody => None,
+    };
+    if uid != 0 && uid != own && Some(uid) != other {
         return Err(Unfit::WrongOwner { path: path.to_owned(), uid });
     }
-    let own_group = facts.gid() == getegid().as_raw() && facts.gid() == own;
+    let own_group = facts.gid() == getegid().as_raw() && facts.gid() == own
+        || other.is_some_and(|other| facts.gid() == other && uid == other);
     let others = if own_group { 0o002 } else { 0o022 };
     if facts.mode() & others != 0 {
         return Err(Unfit::WritableByOthers { path: path.to_owned(), mode: facts.mode() & 0o7777 });

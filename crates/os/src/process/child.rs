@@ -94,15 +94,22 @@ pub(crate) unsafe fn become_program(
                 fail(report);
             }
         }
-        image.enter();
-        fail(report)
+        let error = image.enter();
+        fail_with(report, &error)
     }
 }
 
 /// # Safety
 /// As [`become_program`].
 pub(crate) unsafe fn fail(report: &OwnedFd) -> ! {
-    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0).to_ne_bytes();
+    // SAFETY: the caller's promise.
+    unsafe { fail_with(report, &io::Error::last_os_error()) }
+}
+
+/// # Safety
+/// As [`become_program`].
+unsafe fn fail_with(report: &OwnedFd, error: &io::Error) -> ! {
+    let errno = error.raw_os_error().unwrap_or(0).to_ne_bytes();
     // SAFETY: the buffer is as long as said.
     unsafe {
         libc::write(report.as_raw_fd(), errno.as_ptr().cast(), errno.len());

@@ -18,6 +18,9 @@ use rustix::process::{Resource, getrlimit};
 
 use keyvault_core::text::reason;
 
+#[cfg(target_os = "linux")]
+use crate::fs::{memory_folder, private};
+
 /// The first number that is not a standard stream.
 pub const FIRST: RawFd = 3;
 
@@ -120,9 +123,14 @@ fn sealed(value: &[u8]) -> io::Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, SealFlags, SeekFrom, fchmod, fcntl_add_seals, memfd_create, seek};
     use rustix::io::Errno;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let memory = match memfd_create(c"keyvault", flags | MemfdFlags::NOEXEC_SEAL) {
+    let made = match memfd_create(c"keyvault", flags | MemfdFlags::NOEXEC_SEAL) {
         // A kernel before 6.3 does not know the flag.
-        Err(Errno::INVAL) => memfd_create(c"keyvault", flags)?,
+        Err(Errno::INVAL) => memfd_create(c"keyvault", flags),
+        made => made,
+    };
+    let memory = match made {
+        // A sandbox that does not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => return nameless(value),
         made => made?,
     };
     write(&memory, value)?;
@@ -130,6 +138,21 @@ fn sealed(value: &[u8]) -> io::Result<OwnedFd> {
     fchmod(&memory, Mode::RUSR)?;
     fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     Ok(memory)
+}
+
+/// A file without a name in the folder in memory that all share, for systems without memfd_create(2). It has no seals; its
+/// descriptor does not take writes.
+#[cfg(target_os = "linux")]
+fn nameless(value: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let memory = rustix::fs::open(memory_folder::SHARED, flags, Mode::RUSR)?;
+    if !private::is_tmpfs(&memory) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    write(&memory, value)?;
+    // Of its own, so that it reads from the beginning.
+    let read = OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(format!("/proc/self/fd/{}", memory.as_raw_fd()), read, Mode::empty())?)
 }
 
 /// A system without files in memory would need a disk or a pipe with somebody to write into it.

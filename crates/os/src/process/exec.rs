@@ -28,6 +28,9 @@ pub const MAX_STRING: usize = 32 * 4096;
 /// Searched when there is no `PATH`: the C library's default.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
+/// Runs scripts that name no interpreter (`_PATH_BSHELL`).
+const SHELL: &CStr = c"/bin/sh";
+
 /// How many bytes all arguments and variables may take together, with their NULs and one pointer each: a quarter of
 /// the stack's soft limit, at least 128 KiB, at most 6 MiB (Linux, `bprm_stack_limits`).
 #[must_use]
@@ -166,8 +169,21 @@ fn executable(file: Vec<u8>) -> Result<CString, NotRunnable> {
     if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
         return Err(answer(Errno::ACCESS));
     }
-    accessat(CWD, file.as_c_str(), Access::EXEC_OK, AtFlags::EACCESS).map_err(answer)?;
+    may_be_executed(&file).map_err(answer)?;
     Ok(file)
+}
+
+/// Asks the kernel. Container hosts that are older than faccessat2(2) refuse it with EPERM: their filters know nothing of
+/// it. The older call answers for the real user, who is the effective one unless keyvault is installed set-user-ID. Where
+/// neither is to be had, execve(2) decides.
+fn may_be_executed(file: &CStr) -> Result<(), Errno> {
+    for flags in [AtFlags::EACCESS, AtFlags::empty()] {
+        match accessat(CWD, file, Access::EXEC_OK, flags) {
+            Err(Errno::PERM | Errno::NOSYS) => {}
+            answered => return answered,
+        }
+    }
+    Ok(())
 }
 
 /// A program with all that it starts with in the form that the kernel takes, made before fork(2), since nothing may be
@@ -175,6 +191,8 @@ fn executable(file: Vec<u8>) -> Result<CString, NotRunnable> {
 pub struct Image<'a> {
     program: &'a CStr,
     argv: Vec<*const c_char>,
+    /// The arguments with which [`SHELL`] runs the program as a script.
+    script_argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     descriptors: &'a Descriptors,
 }
@@ -188,34 +206,65 @@ impl<'a> Image<'a> {
         env: &'a EnvBlock,
         descriptors: &'a Descriptors,
     ) -> Self {
+        let after = argv.iter().skip(1).map(|argument| argument.as_ptr()).chain([ptr::null()]);
+        let script_argv = [SHELL.as_ptr(), program.as_ptr()].into_iter().chain(after).collect();
         let argv = argv.iter().map(|argument| argument.as_ptr()).chain([ptr::null()]).collect();
         let envp = env.tails().map(|tail| tail.as_ptr().cast()).chain([ptr::null()]).collect();
-        Self { program, argv, envp, descriptors }
+        Self { program, argv, script_argv, envp, descriptors }
     }
 
-    /// Becomes the program. Returns only when that failed: `ENOEXEC` for a script without `#!`, `E2BIG`, `EACCES`…
+    /// Becomes the program. Returns only when that failed: `ENOENT` for an interpreter that is not there, `E2BIG`,
+    /// `EACCES`…
     ///
     /// The signal mask is left alone throughout; dispositions, descriptors 0–2 and the core limit are put back as
     /// [`startup`] found them, and taken again after a failure.
     #[must_use]
     pub fn replace(&self) -> io::Error {
         startup::give_back();
-        self.enter();
-        let error = io::Error::last_os_error();
+        let error = self.enter();
         self.descriptors.close_to_programs();
         startup::take_again();
         error
     }
 
-    /// Becomes the program. Returns only when that failed; `errno` says why.
-    pub(crate) fn enter(&self) {
+    /// Becomes the program; a script without `#!` is run by a shell, as by execvp(3). Returns only when that failed. Only
+    /// system calls are made, so that it may stand behind fork(2) too.
+    pub(crate) fn enter(&self) -> io::Error {
         // After the caller's streams were put back: a closed standard input is not closed for who gets a value there.
-        if self.descriptors.open_to_program() {
+        if !self.descriptors.open_to_program() {
+            return io::Error::last_os_error();
+        }
+        let become_it = |program: &CStr, argv: &[*const c_char]| {
             // SAFETY: both tables end in a null pointer; each pointer before it leads to a NUL-terminated string (the
             // block puts a NUL behind each variable) that outlives the call, since all are borrowed for the image's life.
-            unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+            unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), self.envp.as_ptr()) };
+            io::Error::last_os_error()
+        };
+        let error = become_it(self.program, &self.argv);
+        if error.raw_os_error() == Some(libc::ENOEXEC) && is_text(self.program) {
+            become_it(SHELL, &self.script_argv);
         }
+        error
     }
+}
+
+/// Returns `true` if a file that the kernel does not know how to run begins like a text: its first line has no NUL, which
+/// is how shells tell as well. Only with system calls.
+fn is_text(file: &CStr) -> bool {
+    let mut bytes = [0_u8; 256];
+    // SAFETY: a string that ends in a NUL, and a buffer that is as long as said.
+    let got = unsafe {
+        let fd = libc::open(file.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if fd < 0 {
+            return false;
+        }
+        let got = libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len());
+        libc::close(fd);
+        got
+    };
+    let read = usize::try_from(got).ok().and_then(|got| bytes.get(..got));
+    let first = read.and_then(|read| read.split(|byte| *byte == b'\n').next());
+    first.is_some_and(|line| !line.contains(&0) && !line.starts_with(b"\x7fELF"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ pub mod descriptors;
 pub mod exec;
 #[cfg(target_os = "linux")]
 mod forget;
+pub mod interpreter;
 pub mod interrupt;
+pub mod output_reader;
 pub mod session_leader;
 pub mod signal_group;
 pub mod signal_names;

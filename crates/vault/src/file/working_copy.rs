@@ -42,7 +42,7 @@ impl WorkingCopy {
 
     /// Fails if something is there by now, which a plain rename would replace.
     ///
-    /// File systems without such a rename get a link under the second name and then lose the first; a crash in between
+    /// File systems without such a rename, and container hosts that refuse the call because it is newer than they are, get a link under the second name and then lose the first; a crash in between
     /// leaves both, and the vault is refused until one of them is removed.
     pub(crate) fn move_to(&self, path: &Path) -> Result<(), VaultError> {
         let failed = |source: std::io::Error| match source.kind() {
@@ -50,7 +50,7 @@ impl WorkingCopy {
             _ => io(path, source),
         };
         match renameat_with(CWD, &self.0, CWD, path, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP | Errno::PERM) => {
                 std::fs::hard_link(&self.0, path).map_err(failed)?;
                 std::fs::remove_file(&self.0).map_err(|source| io(&self.0, source))?;
             }

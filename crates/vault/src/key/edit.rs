@@ -30,6 +30,8 @@ pub struct NewKey {
     pub note: String,
     /// After this it is refused.
     pub expires: Option<Moment>,
+    /// Its value is no secret, only sealed like one.
+    pub public: bool,
     pub origin: Origin,
 }
 
@@ -54,6 +56,8 @@ pub struct Edit {
     pub note: Option<String>,
     pub owner: Option<String>,
     pub display_name: Option<String>,
+    /// Says of the value that it is no secret, or that it is one.
+    pub public: Option<bool>,
 }
 
 impl Edit {
@@ -67,6 +71,8 @@ impl Edit {
             ("note", self.note.is_some()),
             ("owner", self.owner.is_some()),
             ("display name", self.display_name.is_some()),
+            ("made public", self.public == Some(true)),
+            ("made secret", self.public == Some(false)),
         ];
         let changed = fields.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name);
         changed.collect::<Vec<_>>().join(", ")
@@ -124,6 +130,33 @@ pub fn reveal(
         let key = KeyRef { name: key_record.name.to_string(), version: version.number };
         let event = world.event(Action::Reveal, vec![key], String::new());
         Ok(((key_record, value), event))
+    })
+}
+
+/// The current values of these keys as far as they are public and good, by name, once the log knows. Nothing is recorded
+/// if there is none.
+pub fn public_values(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    names: &[KeyName],
+) -> Result<BTreeMap<KeyName, SecretBytes>, VaultError> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    vault.release(access, world, |tx| {
+        let (mut values, mut keys) = (BTreeMap::new(), Vec::new());
+        for name in names {
+            let key_record = existing(tx, name)?;
+            // Another command may have said meanwhile that it is a secret, or revoked it.
+            if !key_record.public {
+                continue;
+            }
+            let Ok(version) = key_record.readable(None, world.now()) else { continue };
+            values.insert(name.clone(), tx.value(&key_record.id, version)?);
+            keys.push(key_ref(&key_record));
+        }
+        Ok((values, world.event(Action::Reveal, keys, "public".to_owned())))
     })
 }
 
@@ -225,6 +258,7 @@ pub(crate) fn write_new(
         tags: new.tags.clone(),
         note: new.note.clone(),
         expires: new.expires,
+        public: new.public,
         ..KeyRecord::new(id, new.name.clone(), variable, world.now())
     };
     let (value, public) = match &new.origin {
@@ -300,6 +334,9 @@ fn edit_one(
     }
     if let Some(display_name) = &edit.display_name {
         after.display_name.clone_from(display_name);
+    }
+    if let Some(public) = edit.public {
+        after.public = public;
     }
     rotate::settle(tx, &mut after, world.now())?;
     tx.put_key(&mut after, world.rng)?;

@@ -65,6 +65,7 @@ pub fn import(
             match tx.key(&key.name)? {
                 None => {
                     let new = NewKey {
+                        public: false,
                         name: key.name.clone(),
                         variable: Some(key.variable.clone()),
                         scopes: scopes.clone(),

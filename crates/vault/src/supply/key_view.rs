@@ -86,6 +86,15 @@ impl KeyView {
         }
     }
 
+    /// Returns `true` if its owner said that the value is no secret.
+    #[must_use]
+    pub fn public(&self) -> bool {
+        match &self.0 {
+            Record::Held(key) => key.public,
+            Record::Granted(grant) => grant.public,
+        }
+    }
+
     /// Returns `true` if its owner has disabled it, which refuses every version of it.
     #[must_use]
     pub fn disabled(&self) -> bool {

@@ -339,6 +339,7 @@ mod tests {
         let scope = Scope::parse("s")?;
         let add = |vault: &mut Vault, name: &str, scopes: &[&Scope]| -> Result<(), Box<dyn Error>> {
             let new = NewKey {
+                public: false,
                 name: KeyName::parse(name)?,
                 variable: None,
                 scopes: scopes.iter().copied().cloned().collect(),

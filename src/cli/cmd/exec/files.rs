@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::args::{Choice, named};
-use crate::cli::cmd::project::gate::{self, Defaults, Found};
+use crate::cli::cmd::project::gate::{self, Believed, Defaults, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::Failure;
@@ -65,12 +65,12 @@ impl FromFiles {
         let by_label = chosen.all || !chosen.scopes.is_empty();
         let nothing = chosen.is_empty() && self.env_file.is_empty();
         let found = if self.profile.is_some() {
-            Some(Found::required()?)
+            Some(Found::required(Believed::by(machine))?)
         } else if nothing {
-            Found::nearest()?
+            Found::nearest(Believed::by(machine))?
         } else if !chosen.only.is_empty() && !by_label {
             // The choice is complete without a file, and so it is in a folder that is gone.
-            if std::env::current_dir().is_ok() { Found::nearest()? } else { None }
+            if std::env::current_dir().is_ok() { Found::nearest(Believed::by(machine))? } else { None }
         } else {
             None
         };

@@ -10,9 +10,11 @@ mod watch;
 use std::ffi::OsString;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use self::delivery::Delivery;
 use self::files::{FromFiles, Request};
+use self::masking::MaskedOutput;
 use self::plan::Plan;
 use self::watch::Watching;
 use crate::cli::args::Choice;
@@ -21,11 +23,10 @@ use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::errors::Failure;
 use crate::cli::output::time;
 use crate::cli::output::view;
+use crate::cli::unlock;
 use crate::cli::unlock::key_source::Machine;
-use crate::cli::{output, unlock};
 use keyvault_exec::environment::{self, Inheritance};
 use keyvault_exec::release::{Preview, Released, Resolved, Skipped};
-use keyvault_exec::supervise::streams::Routes;
 use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use keyvault_exec::{Command, ExecError};
 use keyvault_vault::key;
@@ -33,8 +34,8 @@ use keyvault_vault::key;
 /// Run a command with keys in its environment.
 ///
 /// The command replaces keyvault: its exit code, signals and terminal are its own. Values replace inherited variables of
-/// the same name. No KEYVAULT_ variable is passed on, except KEYVAULT_EXEC=1. All problems are reported before the command
-/// starts. A key that is delivered another way is not also in a variable, unless --only, --as or --previous names it. Exit
+/// the same name. No KEYVAULT_ variable is passed on: the command gets KEYVAULT_EXEC=1, and in KEYVAULT_VAULT the absolute
+/// path of the vault, so that a keyvault inside of it means the same one. All problems are reported before the command starts. A key that is delivered another way is not also in a variable, unless --only, --as or --previous names it. Exit
 /// codes: the command's own; 125 if keyvault fails, 126 if the command cannot be run, 127 if it is not found, 130 for
 /// Ctrl-C at keyvault's prompt.
 ///
@@ -50,7 +51,10 @@ use keyvault_vault::key;
 /// them if their key is refused, and sends the signal. Variables, descriptors and standard input stay as they were.
 ///
 /// Masking covers each value, each of its lines, and its common encodings: base64, hex, URL and JSON escapes. Under CI
-/// (where $CI is set), output that is neither a terminal nor a file is masked by default. Text that may be the beginning of
+/// (where $CI is set), output that is neither a terminal nor a file is masked by default, and a line on standard error says
+/// how often if it goes elsewhere than the log. Not masked are keys marked as public, defaults of the project file, values
+/// under four bytes, blanks, integers of up to five digits, and the words true, false, yes, no, on, off, null, none, and
+/// localhost. Text that may be the beginning of
 /// a value is held back until what follows decides, except for three bytes. What the command itself writes to /dev/tty is
 /// masked if its standard output is a terminal.
 #[derive(Debug, Args)]
@@ -66,13 +70,8 @@ pub(crate) struct Exec {
     #[arg(long, help_heading = "Environment")]
     clean_env: bool,
     /// Keep this variable despite --clean-env; may be repeated
-    #[arg(
-        long,
-        value_name = "VAR",
-        requires = "clean_env",
-        help_heading = "Environment",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "VAR", value_parser = OsStringValueParser::new().try_map(inheritable),
+        requires = "clean_env", help_heading = "Environment", hide_short_help = true)]
     preserve_env: Vec<OsString>,
     /// Refuse keys whose value is empty
     #[arg(long, help_heading = "Environment", hide_short_help = true)]
@@ -114,28 +113,31 @@ impl Exec {
         let Request { selection, literals } =
             self.files.request(context, &self.choice, places.wanted(), &self.machine)?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
-        let inherited = inheritance.filter(context::variables());
+        let vault = self.machine.vault_for_child(context);
+        let inherited = inheritance.filter(context::variables(), vault.as_deref());
         let weight = command.weight()
             + environment::weight(&inherited)
             + environment::weight(&places.variables())
             + files::weight(&selection, &literals);
         let no_empty = self.no_empty;
         let plan = Plan { program, selection, literals, inherited, places, weight, no_empty };
-        let routes = self.mask.routes();
+        let masked = self.mask.output();
+        let masked = masked.as_ref();
         if plan.selection.is_empty() {
-            return self.run_without_keys(context, plan, command, routes);
+            return self.run_without_keys(context, plan, command, masked);
         }
         let mut supply = context.supply(&self.machine)?;
         if self.dry_run {
             return preview::print(context, &plan.preview(context, &mut supply)?, &plan);
         }
         if self.watching.watch {
-            return self.watching.run(context, plan, command, supply, routes);
+            return self.watching.run(context, plan, command, supply, masked);
         }
         let released = plan.release(context, &mut supply, &plan.selection, "")?;
-        if routes.is_some() || plan.places.wanted().has_files() {
+        note_replaced_variable(context, &self.command, &released);
+        if masked.is_some() || plan.places.wanted().has_files() {
             drop(supply);
-            return run_beside(context, plan, command, released, routes);
+            return run_beside(context, plan, command, released, masked);
         }
         let environment = plan.fill(&mut command, &released)?;
         drop(released);
@@ -149,18 +151,44 @@ impl Exec {
         context: &Context,
         plan: Plan,
         mut command: Command,
-        routes: Option<Routes>,
+        masked: Option<&MaskedOutput>,
     ) -> Result<u8, Failure> {
         if self.dry_run {
             return preview::print(context, &Preview::default(), &plan);
         }
         let nothing = Released::nothing();
-        if routes.is_some() || plan.places.wanted().has_files() {
-            return run_beside(context, plan, command, nothing, routes);
+        if masked.is_some() || plan.places.wanted().has_files() {
+            return run_beside(context, plan, command, nothing, masked);
         }
         let environment = plan.fill(&mut command, &nothing)?;
         Err(plan.failed(&command.replace(&environment)))
     }
+}
+
+/// `exec -- echo "$VAR"`: the calling shell has put its own value, which is none, in the variable's place.
+fn note_replaced_variable(context: &Context, command: &[OsString], released: &Released) {
+    let Some((program, words)) = command.split_first() else { return };
+    let name = program.to_str().and_then(|program| program.rsplit('/').next());
+    let Some(name @ ("echo" | "printf")) = name.filter(|_| words.iter().all(|word| word.is_empty())) else {
+        return;
+    };
+    if let Some(variable) = released.values().iter().find_map(|key| key.variable.as_ref()) {
+        context.ui.note(&format!(
+            "`{name}` has nothing to print. The calling shell replaces ${variable} before the command starts; \
+             the command's own is in: -- sh -c 'printf %s \"${variable}\"'"
+        ));
+    }
+}
+
+/// A variable that `--preserve-env` may name.
+fn inheritable(name: OsString) -> Result<OsString, &'static str> {
+    if environment::is_own(&name) {
+        return Err("is a variable that keyvault itself uses, which no command inherits");
+    }
+    if name.is_empty() || name.as_encoded_bytes().contains(&b'=') {
+        return Err("takes the name of a variable, without a value");
+    }
+    Ok(name)
 }
 
 /// Runs the command as a child.
@@ -169,14 +197,15 @@ fn run_beside(
     plan: Plan,
     command: Command,
     released: Released,
-    routes: Option<Routes>,
+    masked: Option<&MaskedOutput>,
 ) -> Result<u8, Failure> {
-    let mask =
-        routes.map(|routes| masking::over(context, &released).map(|mask| (mask, routes))).transpose()?;
-    let masking =
-        mask.as_ref().map(|(mask, routes)| Masking { mask, routes: *routes, callers: output::callers() });
+    let mask = masked.map(|output| output.mask(context, &plan, &released)).transpose()?;
+    let masking = masked.zip(mask.as_ref()).map(|(output, mask)| output.masking(mask));
     let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?;
     let ending = look_after(&supervisor, &plan, command, released, masking);
+    if let Some(output) = masked {
+        output.report(context);
+    }
     // While no signal ends us: what has to be taken away.
     drop(plan);
     Ok(ending?.pass_on(supervisor))

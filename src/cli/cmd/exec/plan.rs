@@ -103,6 +103,13 @@ impl Plan {
         own.chain(defaults.map(|(name, text)| (name, (!is_set(name)).then_some(text.as_bytes())))).collect()
     }
 
+    /// Returns `true` if a value is the text of a default that stands, approved, in the project file.
+    pub(super) fn is_default(&self, value: &[u8]) -> bool {
+        let rules = self.selection.composed.iter().map(|composed| &composed.when_missing);
+        let mut defaults = rules.filter(|rule| !rule.unapproved).filter_map(|rule| rule.default.as_ref());
+        defaults.any(|text| text.as_bytes() == value)
+    }
+
     /// A failure of the command's own kind.
     pub(super) fn failed(&self, error: &ExecError) -> Failure {
         Failure::exec(error, &self.program)

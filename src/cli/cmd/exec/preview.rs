@@ -5,7 +5,7 @@ use super::{delivery, files, say_skipped};
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use keyvault_core::name::EnvName;
-use keyvault_exec::release::Preview;
+use keyvault_exec::release::{Preview, Skipped};
 
 pub(super) fn print(context: &Context, preview: &Preview, plan: &Plan) -> Result<u8, Failure> {
     say_skipped(context, &preview.skipped);
@@ -33,11 +33,23 @@ fn print_json(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), F
         put("defaults", preview.defaults.iter().collect());
         put("left_out", preview.left_out.iter().map(|(variable, _)| variable).collect());
         put("from_env_file", plan.literals.iter().map(|(variable, _)| variable).collect());
+        let skipped = skipped(&preview.skipped);
+        if !skipped.is_empty() {
+            object.insert("skipped".to_owned(), skipped.into());
+        }
         if let Some(place) = &wanted.env_file {
             object.insert("env_file".to_owned(), place.as_str().into());
         }
     }
     context.ui.print_json(&answer)
+}
+
+/// The keys that are left out of scopes, each with its reason.
+fn skipped(skipped: &Skipped) -> Vec<serde_json::Value> {
+    let reasons =
+        [(&skipped.expired, "expired"), (&skipped.disabled, "disabled"), (&skipped.revoked, "revoked")];
+    let each = reasons.into_iter().flat_map(|(names, reason)| names.iter().map(move |name| (name, reason)));
+    each.map(|(name, reason)| serde_json::json!({ "name": name.as_str(), "reason": reason })).collect()
 }
 
 fn print_lines(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), Failure> {

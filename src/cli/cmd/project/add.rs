@@ -2,7 +2,7 @@
 
 use clap::{ArgGroup, Args};
 
-use super::gate::{self, Found};
+use super::gate::{self, Believed, Found};
 use super::init;
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -61,7 +61,7 @@ impl Add {
             Some(variable) => variable,
             None => usual_variable(&name, &known)?,
         };
-        let found = match Found::nearest()? {
+        let found = match Found::nearest(Believed::Trusted)? {
             Some(found) => found,
             None => init::make(&[])?,
         };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::gate::{self, Found};
+use super::gate::{self, Believed, Found};
 use crate::cli::context::Context;
 use crate::cli::errors::project_sentences::{self, ask_line};
 use crate::cli::errors::{Failure, code};
@@ -27,7 +27,7 @@ impl Approve {
         if self.withdraw {
             return withdraw(context);
         }
-        let found = Found::required()?;
+        let found = Found::required(Believed::Trusted)?;
         let asks: std::collections::BTreeSet<Ask> =
             found.file.all().map(|(section, entry)| Ask::of(section, entry)).collect();
         if asks.is_empty() {
@@ -43,7 +43,7 @@ impl Approve {
                     Some("Use `--yes` if someone has reviewed the file."),
                 ));
             }
-            if !gate::confirmed(&found.path, &asks, &new)? {
+            if !gate::confirmed(&found, &asks, &new)? {
                 return Err(Failure::refused("Nothing was approved.", None));
             }
         }

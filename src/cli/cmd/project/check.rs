@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anstyle::Style;
 use clap::Args;
 
-use super::gate::{self, Defaults, Found};
+use super::gate::{self, Believed, Defaults, Found};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -42,7 +42,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
-        let found = Found::required()?;
+        let found = Found::required(Believed::by(&self.machine))?;
         let entries = found.entries(self.profile.as_ref())?;
         if entries.is_empty() {
             return Err(project_sentences::asks_for_nothing(&found.path, &found.file, self.profile.as_ref()));

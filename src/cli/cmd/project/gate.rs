@@ -2,7 +2,7 @@
 //! anything is unlocked for it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -13,8 +13,10 @@ use crate::cli::unlock::UNANSWERED;
 use crate::cli::unlock::key_source::Machine;
 use crate::cli::{output, prompt};
 use crate::project::approval::{Approvals, Approved, Ask, Turn};
-use crate::project::{Entry, Profile, ProjectFile, Section, place};
+use crate::project::trust::Trusted;
+use crate::project::{Entry, PlaceError, Profile, ProjectFile, Section, place};
 use keyvault_os::fs::lock::Held;
+use keyvault_os::fs::untrusted::Writers;
 
 /// A project file that was found and understood.
 pub(in crate::cli) struct Found {
@@ -22,20 +24,67 @@ pub(in crate::cli) struct Found {
     pub(in crate::cli) path: PathBuf,
     pub(in crate::cli) file: ProjectFile,
     pub(in crate::cli) text: Vec<u8>,
+    /// The files that it extends, the nearest first; their entries are among its own.
+    pub(in crate::cli) bases: Vec<PathBuf>,
+}
+
+/// The users who may have written a project file for it to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Believed {
+    /// This user, root, and the owners of folders that were trusted.
+    Trusted,
+    /// Anyone: the grants of a token decide. A container's job has a checkout that belongs to whoever runs the service.
+    ByGrants,
+}
+
+impl Believed {
+    pub(in crate::cli) fn by(machine: &Machine) -> Self {
+        if machine.given() { Self::ByGrants } else { Self::Trusted }
+    }
+
+    fn read(self, path: &Path) -> Result<Vec<u8>, PlaceError> {
+        if self == Self::ByGrants {
+            return place::read(path, Writers::Anyone);
+        }
+        match place::read(path, Writers::Nobody) {
+            Err(error @ PlaceError::WrongOwner { .. }) => {
+                let user = trusted().ok().and_then(|trusted| trusted.writer_of(path));
+                user.map_or(Err(error), |user| place::read(path, Writers::User(user)))
+            }
+            read => read,
+        }
+    }
 }
 
 impl Found {
     /// The project file of the working directory; none if there is none up to the repository's root or the home folder.
-    pub(in crate::cli) fn nearest() -> Result<Option<Self>, Failure> {
+    pub(in crate::cli) fn nearest(believed: Believed) -> Result<Option<Self>, Failure> {
         let Some(path) = place::find(&working_folder()?, context::home().as_deref()) else { return Ok(None) };
-        let text = place::read(&path).map_err(|error| Failure::project_place(&error))?;
-        let file = ProjectFile::parse(&text).map_err(|error| Failure::project_file(&error, &path))?;
-        Ok(Some(Self { path, file, text }))
+        let read = |path: &Path| -> Result<(Vec<u8>, ProjectFile), Failure> {
+            let text = believed.read(path).map_err(|error| Failure::project_place(&error))?;
+            let file = ProjectFile::parse(&text).map_err(|error| Failure::project_file(&error, path))?;
+            Ok((text, file))
+        };
+        let (text, mut file) = read(&path)?;
+        let (mut bases, mut next) = (Vec::new(), file.extends().map(str::to_owned));
+        while let Some(relative) = next {
+            let from = bases.last().unwrap_or(&path);
+            if bases.len() == place::DEEPEST {
+                return Err(Failure::project_place(&PlaceError::TooDeep { path }));
+            }
+            let base = place::extended(from, &relative, context::home().as_deref())
+                .map_err(|error| Failure::project_place(&error))?;
+            let (_, extended) = read(&base)?;
+            next = extended.extends().map(str::to_owned);
+            file.add_base(extended);
+            bases.push(base);
+        }
+        Ok(Some(Self { path, file, text, bases }))
     }
 
     /// [`Found::nearest`], or an error if there is none.
-    pub(in crate::cli) fn required() -> Result<Self, Failure> {
-        Self::nearest()?.ok_or_else(project_sentences::no_file)
+    pub(in crate::cli) fn required(believed: Believed) -> Result<Self, Failure> {
+        Self::nearest(believed)?.ok_or_else(project_sentences::no_file)
     }
 
     /// The entries that hold under a profile: its own, and those of the file that it does not replace.
@@ -59,6 +108,11 @@ pub(in crate::cli) fn working_folder() -> Result<PathBuf, Failure> {
 /// This user's approvals.
 pub(in crate::cli) fn approvals() -> Result<Approvals, Failure> {
     Ok(Approvals::in_folder(context::state_folder()?.join("projects")))
+}
+
+/// The folders of other users that this one trusts.
+pub(in crate::cli) fn trusted() -> Result<Trusted, Failure> {
+    Ok(Trusted::in_folder(&context::state_folder()?.join("projects")))
 }
 
 /// The approvals that entries need.
@@ -146,7 +200,7 @@ fn ask_owner(
         Ok(approved) => return Ok(approved),
         Err(new) => new,
     };
-    if !confirmed(&found.path, &asks, &new)? {
+    if !confirmed(found, &asks, &new)? {
         return Err(Failure::refused("The project file was not approved. Nothing was released.", None));
     }
     approvals.approve(&found.path, &asks, &turn).map_err(|error| project_sentences::not_remembered(&error))
@@ -154,12 +208,15 @@ fn ask_owner(
 
 /// Shows what is asked for, and what of it is new, on the terminal that the question is asked on.
 pub(in crate::cli) fn confirmed(
-    path: &std::path::Path,
+    found: &Found,
     asks: &BTreeSet<Ask>,
     new: &BTreeSet<Ask>,
 ) -> Result<bool, Failure> {
-    let mut text =
-        format!("{} asks for keys from your vault:\n", output::harmless_line(&path.display().to_string()));
+    let shown = |path: &Path| output::harmless_line(&path.display().to_string());
+    let mut text = format!("{} asks for keys from your vault:\n", shown(&found.path));
+    for base in &found.bases {
+        text.push_str(&format!("  (with the entries of {})\n", shown(base)));
+    }
     // New entries stand last, right above the question, however much was approved before.
     for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
         text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));

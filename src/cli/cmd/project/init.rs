@@ -156,7 +156,7 @@ fn write(folder: &Path, entries: &[(EnvName, KeyName)], with_schema: bool) -> Re
             .map_err(|error| Failure::making(&schema_path, &error))?;
     }
     untrusted::write_shared(&path, text.as_bytes()).map_err(|error| Failure::making(&path, &error))?;
-    Ok(Found { path, file, text: text.into_bytes() })
+    Ok(Found { path, file, text: text.into_bytes(), bases: Vec::new() })
 }
 
 fn refuse_if_there(path: &Path) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(in crate::cli) mod gate;
 pub(crate) mod init;
 pub(crate) mod render;
+pub(crate) mod trust;
 
 use clap::Subcommand;
 
@@ -20,6 +21,7 @@ pub(crate) enum Project {
     Approve(approve::Approve),
     Check(check::Check),
     Render(render::Render),
+    Trust(trust::Trust),
 }
 
 impl Project {
@@ -30,6 +32,7 @@ impl Project {
             Self::Approve(args) => args.run(context),
             Self::Check(args) => args.run(context),
             Self::Render(args) => args.run(context),
+            Self::Trust(args) => args.run(context),
         }
     }
 }

@@ -21,6 +21,7 @@ use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
+use keyvault_os::process::interpreter::{Unusable, Why};
 use keyvault_os::terminal::prompt::PromptError;
 use keyvault_vault::Finding;
 use keyvault_vault::StoreError;
@@ -232,6 +233,11 @@ fn refusals() -> Vec<Failure> {
     let mut failures: Vec<_> = lone.into_iter().map(|problem| refused(vec![problem], Vec::new())).collect();
     let problems = vec![
         Problem::Missing { wanted: key("nothing/like-it"), near: None },
+        Problem::VariableNamed { variable: EnvName::parse("STRIPE_LIVE").unwrap(), names: vec![name()] },
+        Problem::VariableNamed {
+            variable: EnvName::parse("STRIPE").unwrap(),
+            names: vec![name(), key("stripe/test")],
+        },
         Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")), kind: None },
         Problem::Swapped { variable: EnvName::parse("STRIPE").unwrap(), name: key("stripe"), to_file: false },
         Problem::Swapped { variable: EnvName::parse("TLS").unwrap(), name: key("tls"), to_file: true },
@@ -346,12 +352,22 @@ fn others() -> Vec<Failure> {
     failures.extend(samples::restores());
     failures.extend(samples::unasked());
     failures.extend(exchanges.iter().map(|error| Failure::exchange(error, "x.env")));
+    let unusable =
+        |interpreter: &str, why| Unusable { file: "./serve".into(), interpreter: interpreter.into(), why };
     let programs = [
         (ExecError::NotRunnable(NotRunnable::NotFound), "serve"),
         (ExecError::NotRunnable(NotRunnable::NotFound), "API_KEY=1"),
         (ExecError::NotRunnable(NotRunnable::NotFound), ""),
         (ExecError::NotRunnable(NotRunnable::NotExecutable(io(io::ErrorKind::PermissionDenied))), "./serve"),
         (ExecError::Kernel(io::Error::from_raw_os_error(libc::ENOEXEC)), "./serve"),
+        (ExecError::NotRunnable(NotRunnable::NotFound), "cd"),
+        (ExecError::NotRunnable(NotRunnable::NotFound), "echo hi"),
+        (ExecError::NotRunnable(NotRunnable::NotFound), "cat a | wc"),
+        (ExecError::Interpreter(unusable("/bin/zsh", Why::Absent)), "./serve"),
+        (ExecError::Interpreter(unusable("python3", Why::Absent)), "./serve"),
+        (ExecError::Interpreter(unusable("/bin/sh", Why::CarriageReturn)), "./serve"),
+        (ExecError::Interpreter(unusable("/lib/ld-musl-x86_64.so.1", Why::NoLoader)), "./serve"),
+        (ExecError::Interpreter(unusable("/etc/passwd", Why::NotExecutable)), "./serve"),
         (ExecError::Kernel(io::Error::from_raw_os_error(libc::E2BIG)), "./serve"),
         (ExecError::Output(io::Error::from_raw_os_error(libc::ENOSPC)), "./serve"),
         (ExecError::Supervision(io::Error::from_raw_os_error(libc::EMFILE)), "./serve"),

@@ -161,6 +161,7 @@ pub(in crate::cli) fn projects() -> Vec<Failure> {
         What::Template { variable: variable(), why: TemplateError::NoKey },
         What::Source { variable: variable() },
         What::Required { variable: variable() },
+        What::Extends,
         What::Text { variable: variable(), field: "template" },
     ];
     let mut failures: Vec<_> =
@@ -170,6 +171,8 @@ pub(in crate::cli) fn projects() -> Vec<Failure> {
         PlaceError::WrongOwner { path: path(), uid: 1001 },
         PlaceError::WritableByOthers { path: PathBuf::from("/home/ada/shop"), mode: 0o777 },
         PlaceError::TooLong { path: path() },
+        PlaceError::Outside { path: path(), extends: "../../../.keyvault.toml".to_owned() },
+        PlaceError::TooDeep { path: path() },
         PlaceError::Io { path: path(), source: io::ErrorKind::PermissionDenied.into() },
     ];
     failures.extend(places.iter().map(Failure::project_place));

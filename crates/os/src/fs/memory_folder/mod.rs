@@ -33,7 +33,7 @@ use keyvault_core::text::reason;
 use super::lock::lock_within;
 use super::private;
 
-const SHARED: &str = "/dev/shm";
+pub(crate) const SHARED: &str = "/dev/shm";
 
 /// The descriptor of this process's lock.
 static LOCK: AtomicI32 = AtomicI32::new(-1);

@@ -11,11 +11,10 @@ use std::time::Duration;
 use clap::Args;
 
 use self::decide::{Ended, Manner, Possible, Said, Watch};
-use super::masking;
+use super::masking::MaskedOutput;
 use super::plan::Plan;
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code};
-use crate::cli::output;
 use crate::cli::output::view;
 use keyvault_core::clock::Moment;
 use keyvault_core::identity::Identity;
@@ -23,8 +22,7 @@ use keyvault_core::name::KeyName;
 use keyvault_exec::Command;
 use keyvault_exec::release::changes::outcomes;
 use keyvault_exec::release::{Fate, Given, Glance, Outcomes, Released};
-use keyvault_exec::supervise::streams::Routes;
-use keyvault_exec::supervise::{Ending, Masking, Supervisor};
+use keyvault_exec::supervise::{Ending, Supervisor};
 use keyvault_os::process::signal_names;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::session::{self, Current};
@@ -60,9 +58,9 @@ impl Watching {
         plan: Plan,
         command: Command,
         mut supply: Supply,
-        routes: Option<Routes>,
+        masked: Option<&MaskedOutput>,
     ) -> Result<u8, Failure> {
-        if routes.is_some() && self.on_rotate.is_some() && plan.places.wanted().has_files() {
+        if masked.is_some() && self.on_rotate.is_some() && plan.places.wanted().has_files() {
             return Err(Failure::usage(
                 "With `--on-rotate`, files receive new values that the mask does not know.",
                 Some(
@@ -74,7 +72,10 @@ impl Watching {
         let source = WatchedVault::of(context, supply);
         let supervisor = Supervisor::begin().map_err(|error| plan.failed(&error))?.for_several();
         let manner = self.on_rotate.map_or(Manner::Restart, Manner::Signal);
-        let ending = watch_over(&supervisor, &source, &plan, (command, released), manner, routes);
+        let ending = watch_over(&supervisor, &source, &plan, (command, released), manner, masked);
+        if let Some(output) = masked {
+            output.report(context);
+        }
         // While no signal ends us: what has to be taken away.
         drop(plan);
         Ok(ending?.pass_on(supervisor))
@@ -88,16 +89,14 @@ fn watch_over(
     plan: &Plan,
     (mut command, mut released): (Command, Released),
     manner: Manner,
-    routes: Option<Routes>,
+    masked: Option<&MaskedOutput>,
 ) -> Result<Ending, Failure> {
     let context = source.context;
     let keys = Keys::of(source, plan);
     let mut watch = Watch::new(keys, manner);
     loop {
-        let mask =
-            routes.map(|routes| masking::over(context, &released).map(|mask| (mask, routes))).transpose()?;
-        let masking =
-            mask.as_ref().map(|(mask, routes)| Masking { mask, routes: *routes, callers: output::callers() });
+        let mask = masked.map(|output| output.mask(context, plan, &released)).transpose()?;
+        let masking = masked.zip(mask.as_ref()).map(|(output, mask)| output.masking(mask));
         let environment = plan.fill(&mut command, &released)?;
         watch.over(Given::of(&released, &plan.selection.previous));
         drop(released);
