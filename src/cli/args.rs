@@ -173,7 +173,8 @@ pub(crate) struct Choice {
     /// This key; it is an error if it is missing, disabled, expired, or revoked
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,
-    /// Keys with any of these scopes, separated by commas. Revoked ones are left out and named, disabled and expired ones refused
+    /// Keys with any of these scopes, separated by commas; revoked ones are left out and named, disabled and expired ones
+    /// refused
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>, help_heading = "Which keys")]
     scope: Vec<Scope>,
     /// Every key
