@@ -195,7 +195,10 @@ fn what_is_long_goes_on_below_its_text_on_a_narrow_terminal() {
             "show a",
             "note         a note of so many words that sixty columns are\n             not enough for all of them\n",
         ),
-        ("--help", "  unlock       Open a session, so that commands need no\n               passphrase\n"),
+        (
+            "--help",
+            "  project      Record which keys a project needs, and use\n               them: init, add, approve, check, render,\n",
+        ),
     ] {
         terminal.run(&format!("keyvault {command}"), "");
         let (shown, _) = terminal.ended();

@@ -45,6 +45,7 @@ mod permissions;
 mod project;
 mod project_schema;
 mod prompt;
+mod public_keys;
 mod restore;
 mod rollback_alarm;
 mod rotate;
