@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for &mut Object<'_> {
         while let Some(member) = map.next_key()? {
             self.member = member;
             let value = map.next_value_seed(Text)?;
-            if let Err(refusal) = self.found.put(&self.member, value) {
+            if let Err(refusal) = self.found.put(&self.member, value, false) {
                 self.refusal = Some(refusal);
                 return Err(M::Error::custom("refused"));
             }

@@ -37,6 +37,57 @@ pub(crate) struct Entry {
     pub value: SecretBytes,
     /// True if the value has `$NAME` or `${NAME}` in it, which some readers replace and keyvault keeps as it is.
     pub interpolates: bool,
+    /// True if a `#` ended the value in the file that may have belonged to it.
+    pub cut: bool,
+}
+
+/// Lines of a file that are neither assignments nor comments, so that nothing was read from them. Their text is nowhere
+/// repeated: it may be a part of a value.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Strays(Vec<(usize, usize)>);
+
+impl Strays {
+    /// Takes in a line; lines come in order.
+    fn add(&mut self, line: usize) {
+        self.add_all(line, line);
+    }
+
+    fn add_all(&mut self, first: usize, last: usize) {
+        match self.0.last_mut() {
+            Some((_, end)) if first <= *end + 1 => *end = last.max(*end),
+            _ => self.0.push((first, last)),
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first and the last line of each run of lines, from 1.
+    #[must_use]
+    pub(crate) fn runs(&self) -> &[(usize, usize)] {
+        &self.0
+    }
+
+    /// `line 3` or `lines 3-5, 9`; then the word that fits.
+    #[must_use]
+    pub(crate) fn told<'w>(&self, one: &'w str, several: &'w str) -> (String, &'w str) {
+        const SHOWN: usize = 12;
+        if let [(first, last)] = self.0.as_slice()
+            && first == last
+        {
+            return (format!("line {first}"), one);
+        }
+        let run = |(first, last): &(usize, usize)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        };
+        let mut shown: Vec<_> = self.0.iter().take(SHOWN).map(run).collect();
+        if self.0.len() > SHOWN {
+            shown.push("and others".to_owned());
+        }
+        (format!("lines {}", shown.join(", ")), several)
+    }
 }
 
 #[derive(Debug)]
@@ -46,6 +97,14 @@ pub(crate) struct Parsed {
     pub entries: Vec<Entry>,
     /// The variables that were mentioned more than once, in the order in which that came to light.
     pub duplicates: Vec<String>,
+    pub strays: Strays,
+}
+
+impl Parsed {
+    /// The variables whose value a `#` cut.
+    pub(crate) fn cut(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.cut).map(|entry| entry.variable.as_str())
+    }
 }
 
 /// Why a file was not understood, or cannot be written. [`Self::about`] is the message.
@@ -143,7 +202,7 @@ pub(crate) fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
             }
         }
     }
-    Ok(Parsed { format, entries: found.entries, duplicates: found.duplicates })
+    Ok(Parsed { format, entries: found.entries, duplicates: found.duplicates, strays: found.strays })
 }
 
 /// Writes a dotenv file, in the given order, that the npm package `dotenv` 18 reads back to the same bytes.
@@ -188,27 +247,28 @@ fn without_bom(bytes: &[u8]) -> &[u8] {
 struct Found {
     entries: Vec<Entry>,
     duplicates: Vec<String>,
+    strays: Strays,
     /// For each variable its place in `entries`, and whether it is among the `duplicates` already.
     places: HashMap<String, (usize, bool)>,
 }
 
 impl Found {
-    /// A variable and its value; an earlier value of the same variable gives way.
-    fn put(&mut self, variable: &str, value: SecretBytes) -> Result<(), ExchangeError> {
+    /// A variable, its value, and whether a `#` cut it; an earlier value of the same variable gives way.
+    fn put(&mut self, variable: &str, value: SecretBytes, cut: bool) -> Result<(), ExchangeError> {
         let interpolates = interpolates(value.expose());
         if let Some((place, known)) = self.places.get_mut(variable) {
             if !std::mem::replace(known, true) {
                 self.duplicates.push(variable.to_owned());
             }
             let entry = self.entries.get_mut(*place).ok_or(ExchangeError::Size)?;
-            (entry.value, entry.interpolates) = (value, interpolates);
+            (entry.value, entry.interpolates, entry.cut) = (value, interpolates, cut);
             return Ok(());
         }
         if self.entries.len() == MAX_ENTRIES {
             return Err(ExchangeError::TooManyEntries);
         }
         self.places.insert(variable.to_owned(), (self.entries.len(), false));
-        self.entries.push(Entry { variable: variable.to_owned(), value, interpolates });
+        self.entries.push(Entry { variable: variable.to_owned(), value, interpolates, cut });
         Ok(())
     }
 }
@@ -257,6 +317,7 @@ mod tests {
                     variable: variable.to_owned(),
                     value: SecretBytes::copy_from(value.as_bytes()),
                     interpolates,
+                    cut: false,
                 });
             assert_eq!(entries, expected);
             let duplicates = parsed.map(|parsed| parsed.duplicates);

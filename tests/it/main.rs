@@ -51,6 +51,7 @@ mod import;
 mod init;
 mod leaks;
 mod limited_session;
+mod lines_left_out;
 mod list;
 mod log_gap;
 mod mappings;

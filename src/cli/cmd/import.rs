@@ -9,7 +9,7 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
-use crate::exchange::{self, Entry, Parsed};
+use crate::exchange::{self, Entry, Parsed, Strays};
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
 use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming, key};
 
@@ -18,8 +18,9 @@ const MAX_FILE: usize = 16 << 20;
 
 /// Import a .env or JSON file.
 ///
-/// Each key is named after its variable, with --prefix in front. A .env file is read exactly as the npm package `dotenv` 18
-/// reads it; JSON must be an object of strings. All keys are imported or none.
+/// Each key is named after its variable, with --prefix in front. A .env file is read as the npm package `dotenv` 18 reads
+/// it; lines that are no assignment are skipped and listed by number. JSON must be an object of strings. All keys are
+/// imported or none.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file, or - for stdin
@@ -61,7 +62,12 @@ impl Import {
         let shown =
             if self.reads_stdin() { context::STDIN.to_owned() } else { self.file.display().to_string() };
         let parsed = self.read(&shown)?;
-        point_out(context, &parsed);
+        point_out(context, &parsed, &shown);
+        let left = LeftInFile {
+            skipped: parsed.strays.clone(),
+            cut: parsed.cut().map(str::to_owned).collect(),
+            dangerous: Vec::new(),
+        };
         let (incoming, dangerous) = self.name_keys(parsed.entries)?;
         if !dangerous.is_empty() {
             context.ui.warn(&format!(
@@ -75,6 +81,7 @@ impl Import {
                 Some("Nothing was changed."),
             ));
         }
+        let left = LeftInFile { dangerous, ..left };
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let scopes = self.scope.iter().cloned().collect();
@@ -96,7 +103,7 @@ impl Import {
             imported.map_err(|error| Failure::of(error, &path))
         });
         progress.finish_and_clear();
-        self.report(context, &imported?, &dangerous, &shown)
+        self.report(context, &imported?, &left, &shown)
     }
 
     fn reads_stdin(&self) -> bool {
@@ -144,7 +151,7 @@ impl Import {
         &self,
         context: &Context,
         imported: &Imported,
-        dangerous: &[String],
+        left: &LeftInFile,
         shown: &str,
     ) -> Result<u8, Failure> {
         let ui = &context.ui;
@@ -154,7 +161,9 @@ impl Import {
                 "created": names(&imported.created),
                 "replaced": names(&imported.replaced),
                 "skipped": names(&imported.skipped),
-                "left_out": dangerous,
+                "left_out": left.dangerous,
+                "skipped_lines": left.skipped.runs(),
+                "cut_at_hash": left.cut,
                 "dry_run": self.dry_run,
             }))?;
             return Ok(code::DONE);
@@ -169,19 +178,64 @@ impl Import {
         ];
         let counts: Vec<_> = counts.into_iter().flatten().collect();
         ui.note(&format!("{verb} {shown}: {}.", counts.join(", ")));
-        if !self.dry_run && !self.reads_stdin() {
+        if self.dry_run || self.reads_stdin() {
+            return Ok(code::DONE);
+        }
+        if left.is_empty() {
             let path = output::quoted(&self.file);
             ui.note(&format!(
                 "The file still contains the plaintext values. Once everything works without it, delete it:\n  rm {path}\nIf git tracks it, also run `git rm --cached {path}` and rotate the keys that were pushed."
             ));
+        } else {
+            ui.note("The file still contains the plaintext values, and some that were not imported. Keep it until they are.");
         }
         Ok(code::DONE)
     }
 }
 
+/// The parts of a file that are in no key, so that deleting the file would lose them.
+struct LeftInFile {
+    skipped: Strays,
+    /// Variables whose value a `#` ended.
+    cut: Vec<String>,
+    /// Variables that make programs run code, or belong to keyvault.
+    dangerous: Vec<String>,
+}
+
+impl LeftInFile {
+    fn is_empty(&self) -> bool {
+        self.skipped.is_empty() && self.cut.is_empty() && self.dangerous.is_empty()
+    }
+}
+
+/// Warns of lines of a file from which nothing was read. Their text is not shown: it may be a value's.
+pub(super) fn warn_of_skipped_lines(context: &Context, strays: &Strays, file: &str) {
+    if strays.is_empty() {
+        return;
+    }
+    let (lines, are) = strays.told("is no assignment and was", "are no assignments and were");
+    let file = output::harmless_line(file);
+    context.ui.warn(&format!(
+        "In {file}, {lines} {are} skipped. Write NAME=value, and put quotes around a value of several lines."
+    ));
+}
+
+/// Warns of variables whose value may have been cut.
+pub(super) fn warn_of_cut_values(context: &Context, parsed: &Parsed) {
+    let cut: Vec<_> = parsed.cut().collect();
+    if !cut.is_empty() {
+        let cut = output::harmless_line(&cut.join(", "));
+        context.ui.warn(&format!(
+            "A # begins a comment, so the rest of the value was left out: {cut}. If it belongs to the value, put quotes around the value."
+        ));
+    }
+}
+
 /// Warns of surprises in the file, a line each.
-fn point_out(context: &Context, parsed: &Parsed) {
+fn point_out(context: &Context, parsed: &Parsed, shown: &str) {
     let list = |names: Vec<&str>| output::harmless_line(&names.join(", "));
+    warn_of_skipped_lines(context, &parsed.strays, shown);
+    warn_of_cut_values(context, parsed);
     if !parsed.duplicates.is_empty() {
         let repeated = parsed.duplicates.iter().map(String::as_str).collect();
         context

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::gate::{self, Found};
+use crate::cli::cmd::import;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::project_sentences;
 use crate::cli::errors::{Failure, code};
@@ -41,7 +42,7 @@ impl Init {
         let folder = gate::working_folder()?;
         refuse_if_there(&folder.join(FILE_NAME))?;
         let prefix = self.prefix.clone().unwrap_or_else(|| prefix_of(&folder));
-        let (variables, left_out) = self.variables()?;
+        let (variables, left_out) = self.variables(context)?;
         let mut entries = Vec::with_capacity(variables.len());
         for variable in variables {
             let name = KeyName::parse(&format!("{prefix}{variable}")).map_err(|why| {
@@ -112,7 +113,7 @@ impl Init {
     ///
     /// Neither the text behind a variable is looked at nor the vault: a file of the repository would otherwise choose
     /// which keys are approved.
-    fn variables(&self) -> Result<(Vec<EnvName>, Vec<String>), Failure> {
+    fn variables(&self, context: &Context) -> Result<(Vec<EnvName>, Vec<String>), Failure> {
         let named: Vec<PathBuf> = if self.from.is_empty() {
             let usual = [".env.example", ".env"].map(PathBuf::from);
             usual.into_iter().filter(|path| path.is_file()).collect()
@@ -125,6 +126,7 @@ impl Init {
             let bytes = context::read_secret(&mut file, MAX_ENV, &path)?;
             let shown = path.display().to_string();
             let parsed = exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, &shown))?;
+            import::warn_of_skipped_lines(context, &parsed.strays, &shown);
             for entry in parsed.entries {
                 match refused::parse(&entry.variable) {
                     Ok(variable) if !variables.contains(&variable) => variables.push(variable),
