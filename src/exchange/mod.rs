@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use keyvault_core::clock::Rng;
 use keyvault_core::clock::RngError;
+use keyvault_core::name::{EnvName, KeyName, NameError};
 use keyvault_core::secret::{Full, SecretBytes};
 use keyvault_core::text::harmless_line;
 
@@ -31,7 +32,8 @@ pub(crate) enum Format {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its name as the file writes it; in JSON that can be any text, control characters too.
+    /// Its name as the file writes it; in JSON that can be any text, control characters too, and of a member of an object
+    /// within the object the path to it.
     pub variable: String,
     /// Its value, with quotes and escapes of the format undone.
     pub value: SecretBytes,
@@ -98,6 +100,18 @@ pub(crate) struct Parsed {
     /// The variables that were mentioned more than once, in the order in which that came to light.
     pub duplicates: Vec<String>,
     pub strays: Strays,
+    /// Members of a JSON object that are null or an empty object, by their paths.
+    pub valueless: Vec<String>,
+}
+
+impl Entry {
+    /// The variable: of a path such as `db/password` the one that a key of that name gets.
+    pub(crate) fn env_name(&self) -> Result<EnvName, NameError> {
+        if !self.variable.contains('/') {
+            return EnvName::parse(&self.variable);
+        }
+        KeyName::parse(&self.variable)?.default_variable()
+    }
 }
 
 impl Parsed {
@@ -114,11 +128,11 @@ pub(crate) enum ExchangeError {
     #[error("it is not UTF-8")]
     NotUtf8,
     /// The file is JSON, but not an object.
-    #[error("it is JSON, but not an object of strings")]
+    #[error("it is JSON, but not an object")]
     NotAnObject,
-    /// A member of the JSON object is a number, a list or another thing that is no string.
-    #[error("its member {} is not a string", harmless_line(member))]
-    NotAString { member: String },
+    /// Too many objects are within each other.
+    #[error("its member {} is within too many objects", shortened(member))]
+    TooDeep { member: String },
     /// More than [`MAX_ENTRIES`] variables.
     #[error("it has more than 100,000 entries")]
     TooManyEntries,
@@ -189,12 +203,17 @@ pub(crate) fn detect(bytes: &[u8]) -> Format {
 
 /// Reads a whole file, of the format its content shows.
 pub(crate) fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
+    parse_joined_by(bytes, json::SEPARATOR)
+}
+
+/// [`parse`] with another text than `/` between the names of members that are within each other in JSON.
+pub(crate) fn parse_joined_by(bytes: &SecretBytes, separator: &str) -> Result<Parsed, ExchangeError> {
     let bytes = bytes.expose();
     let format = detect(bytes);
     let text = std::str::from_utf8(without_bom(bytes)).map_err(|_| ExchangeError::NotUtf8)?;
     let mut found = Found::default();
     match format {
-        Format::Json => json::read(text, &mut found)?,
+        Format::Json => json::read(text, separator, &mut found)?,
         Format::Dotenv => {
             dotenv::read(text, &mut found)?;
             if found.entries.is_empty() && json::is_json(text) {
@@ -202,7 +221,8 @@ pub(crate) fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
             }
         }
     }
-    Ok(Parsed { format, entries: found.entries, duplicates: found.duplicates, strays: found.strays })
+    let Found { entries, duplicates, strays, valueless, .. } = found;
+    Ok(Parsed { format, entries, duplicates, strays, valueless })
 }
 
 /// Writes a dotenv file, in the given order, that the npm package `dotenv` 18 reads back to the same bytes.
@@ -238,6 +258,16 @@ fn cannot_carry(variable: &str, reason: Obstacle) -> ExchangeError {
     ExchangeError::CannotCarry { variable: variable.to_owned(), reason }
 }
 
+/// The beginning of a text that may be long.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    harmless_line(&shown)
+}
+
 fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }
@@ -248,6 +278,7 @@ struct Found {
     entries: Vec<Entry>,
     duplicates: Vec<String>,
     strays: Strays,
+    valueless: Vec<String>,
     /// For each variable its place in `entries`, and whether it is among the `duplicates` already.
     places: HashMap<String, (usize, bool)>,
 }

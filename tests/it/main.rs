@@ -49,6 +49,7 @@ mod history;
 mod home;
 mod import;
 mod init;
+mod json;
 mod leaks;
 mod limited_session;
 mod lines_left_out;

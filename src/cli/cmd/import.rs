@@ -10,7 +10,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::exchange::{self, Entry, Parsed, Strays};
-use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
+use keyvault_core::name::{KeyName, NameError, Scope};
 use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming, key};
 
 /// The longest file that is taken in, in bytes.
@@ -19,8 +19,8 @@ const MAX_FILE: usize = 16 << 20;
 /// Import a .env or JSON file.
 ///
 /// Each key is named after its variable, with --prefix in front. A .env file is read as the npm package `dotenv` 18 reads
-/// it; lines that are no assignment are skipped and listed by number. JSON must be an object of strings. All keys are
-/// imported or none.
+/// it; lines that are no assignment are skipped and listed by number. JSON must be an object: numbers, booleans, and lists
+/// are imported as they are written, and a member of an object within it as NAME/MEMBER. All keys are imported or none.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file, or - for stdin
@@ -28,6 +28,9 @@ pub(crate) struct Import {
     /// How each key's name starts, such as shop/
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
+    /// Join the names of nested JSON objects with this text, such as _, instead of /
+    #[arg(long, value_name = "TEXT", default_value = "/", hide_default_value = true)]
+    flatten: String,
     /// A scope for all keys; may be repeated
     #[arg(long, value_name = "SCOPE", add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
@@ -118,7 +121,7 @@ impl Import {
                 std::fs::File::open(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
             context::read_secret(&mut file, MAX_FILE, &self.file)?
         };
-        exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, shown))
+        exchange::parse_joined_by(&bytes, &self.flatten).map_err(|error| Failure::exchange(&error, shown))
     }
 
     /// Names for the keys. Variables that run code are left out and listed; what is no name at all refuses the file.
@@ -128,7 +131,7 @@ impl Import {
         let mut wrong = Vec::new();
         for entry in entries {
             let name = KeyName::parse(&format!("{}{}", self.prefix, entry.variable));
-            match (EnvName::parse(&entry.variable), name) {
+            match (entry.env_name(), name) {
                 (Ok(variable), Ok(name)) => incoming.push(Incoming { name, variable, value: entry.value }),
                 (Err(NameError::RunsCode | NameError::Reserved), _) => dangerous.push(entry.variable),
                 (Err(error), _) | (Ok(_), Err(error)) => {
@@ -220,8 +223,8 @@ pub(super) fn warn_of_skipped_lines(context: &Context, strays: &Strays, file: &s
     ));
 }
 
-/// Warns of variables whose value may have been cut.
-pub(super) fn warn_of_cut_values(context: &Context, parsed: &Parsed) {
+/// Warns of variables whose value may have been cut, and of those without one.
+pub(super) fn warn_of_lost_values(context: &Context, parsed: &Parsed) {
     let cut: Vec<_> = parsed.cut().collect();
     if !cut.is_empty() {
         let cut = output::harmless_line(&cut.join(", "));
@@ -229,13 +232,17 @@ pub(super) fn warn_of_cut_values(context: &Context, parsed: &Parsed) {
             "A # begins a comment, so the rest of the value was left out: {cut}. If it belongs to the value, put quotes around the value."
         ));
     }
+    if !parsed.valueless.is_empty() {
+        let valueless = output::harmless_line(&parsed.valueless.join(", "));
+        context.ui.warn(&format!("Left out because they have no value: {valueless}."));
+    }
 }
 
 /// Warns of surprises in the file, a line each.
 fn point_out(context: &Context, parsed: &Parsed, shown: &str) {
     let list = |names: Vec<&str>| output::harmless_line(&names.join(", "));
     warn_of_skipped_lines(context, &parsed.strays, shown);
-    warn_of_cut_values(context, parsed);
+    warn_of_lost_values(context, parsed);
     if !parsed.duplicates.is_empty() {
         let repeated = parsed.duplicates.iter().map(String::as_str).collect();
         context
@@ -249,8 +256,7 @@ fn point_out(context: &Context, parsed: &Parsed, shown: &str) {
     if !interpolating.is_empty() {
         context.ui.warn(&format!("${{…}} is imported as it is and not expanded: {}.", list(interpolating)));
     }
-    let unreadable =
-        named(&|entry| EnvName::parse(&entry.variable).is_ok_and(|name| !name.readable_by_shells()));
+    let unreadable = named(&|entry| entry.env_name().is_ok_and(|name| !name.readable_by_shells()));
     if !unreadable.is_empty() {
         context.ui.warn(&format!("Shells cannot read these variables: {}.", list(unreadable)));
     }

@@ -31,7 +31,7 @@ pub(super) struct FromFiles {
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>,
         conflicts_with_all = ["scope", "all"], help_heading = "Which keys")]
     profile: Option<Profile>,
-    /// The variables of this .env file, with values such as kv://NAME or kv://NAME?version=N; may be repeated
+    /// The variables of this .env file, with values such as kv://NAME, kv://NAME?version=N or kv://NAME?json=FIELD; may be repeated
     #[arg(long, value_name = "FILE", help_heading = "Which keys")]
     env_file: Vec<PathBuf>,
     #[command(flatten)]
@@ -129,10 +129,9 @@ fn read_env_file(context: &Context, path: &Path, request: &mut Request) -> Resul
             Some("Nothing was released. Write NAME=value, and put quotes around a value of several lines."),
         ));
     }
-    import::warn_of_cut_values(context, &parsed);
+    import::warn_of_lost_values(context, &parsed);
     for entry in parsed.entries {
-        let variable =
-            EnvName::parse(&entry.variable).map_err(|why| wrong(&entry.variable, &why.to_string()))?;
+        let variable = entry.env_name().map_err(|why| wrong(&entry.variable, &why.to_string()))?;
         let text = std::str::from_utf8(entry.value.expose()).unwrap_or_default();
         let piece = reference::whole(text)
             .map_err(|why| wrong(&entry.variable, &format!("has an invalid reference: {why}")))?;

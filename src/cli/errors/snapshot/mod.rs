@@ -15,13 +15,14 @@ use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
 use keyvault_core::recipe::{RecipeError, ValueKind};
 use keyvault_exec::ExecError;
 use keyvault_exec::fit::{LineFault, Misfit};
-use keyvault_exec::release::{Problem, Refusal, ReleaseError};
+use keyvault_exec::release::{JsonField, Problem, Refusal, ReleaseError};
 use keyvault_os::fs::lock::{Held, Process};
 use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::kernel_keyring::SessionError;
 use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::FieldFault;
 use keyvault_vault::Finding;
 use keyvault_vault::StoreError;
 use keyvault_vault::TokenKind;
@@ -285,6 +286,11 @@ fn refusals() -> Vec<Failure> {
         asked(Problem::Revoked(key("old"))),
         asked(Problem::Withheld(key("aws/root"))),
         asked(Problem::Version { name: name(), version: 9, state: None }),
+        asked(Problem::Field {
+            name: name(),
+            field: JsonField::parse("tls/key").unwrap(),
+            why: FieldFault::Missing,
+        }),
         asked(Problem::Version { name: name(), version: 2, state: Some("retired") }),
     ];
     let misfits = vec![
@@ -335,7 +341,7 @@ fn others() -> Vec<Failure> {
     let exchanges = [
         ExchangeError::NotUtf8,
         ExchangeError::NotAnObject,
-        ExchangeError::NotAString { member: "PORT".to_owned() },
+        ExchangeError::TooDeep { member: "a/b/c".to_owned() },
         ExchangeError::TooManyEntries,
         ExchangeError::Json { line: 3, column: 14 },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::NotUtf8 },
