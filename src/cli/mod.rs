@@ -10,6 +10,7 @@ pub(crate) mod output;
 mod prompt;
 pub(crate) mod unlock;
 mod usage;
+mod value;
 
 use std::ffi::OsString;
 

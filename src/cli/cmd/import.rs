@@ -9,6 +9,7 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
+use crate::cli::value;
 use crate::exchange::{self, Entry, Parsed, Strays};
 use keyvault_core::name::{KeyName, NameError, Scope};
 use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming, key};
@@ -255,6 +256,13 @@ fn point_out(context: &Context, parsed: &Parsed, shown: &str) {
     let interpolating = named(&|entry| entry.interpolates);
     if !interpolating.is_empty() {
         context.ui.warn(&format!("${{…}} is imported as it is and not expanded: {}.", list(interpolating)));
+    }
+    let odd = named(&|entry| !value::oddities(entry.value.expose()).is_empty());
+    if !odd.is_empty() {
+        context.ui.warn(&format!(
+            "These values begin or end with a blank, a line end, or a byte order mark, or have CR LF line ends; they are imported as they are: {}.",
+            list(odd)
+        ));
     }
     let unreadable = named(&|entry| entry.env_name().is_ok_and(|name| !name.readable_by_shells()));
     if !unreadable.is_empty() {

@@ -111,6 +111,12 @@ impl Failure {
         Self { message, ..self }
     }
 
+    /// Puts a likely cause before the remedy.
+    pub(in crate::cli) fn because(self, cause: &str) -> Self {
+        let hint = self.hint.map_or_else(|| cause.to_owned(), |remedy| format!("{cause}\n{remedy}"));
+        Self { hint: Some(hint), ..self }
+    }
+
     /// Returns `true` if the change may have been made in spite of the failure.
     pub(in crate::cli) fn is_undecided(&self) -> bool {
         self.kind == "undecided"
@@ -277,7 +283,11 @@ impl Failure {
     }
 
     pub(in crate::cli) fn passphrase(unfit: Unfit) -> Self {
-        remedy::usage(PASSPHRASE_FORM).after(&UnlockError::Passphrase(unfit))
+        let remedy = match unfit {
+            Unfit::Untypeable(_) => "It could not be typed at a prompt. Remove that, and try again.",
+            Unfit::Empty | Unfit::TooLong | Unfit::NotUtf8 => PASSPHRASE_FORM,
+        };
+        remedy::usage(remedy).after(&UnlockError::Passphrase(unfit))
     }
 
     pub(in crate::cli) fn session(error: &SessionError) -> Self {

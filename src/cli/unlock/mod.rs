@@ -28,7 +28,7 @@ use self::keyring::Keep;
 use self::order::ORDER;
 use super::context::{
     Context, NOT_TYPED, STDIN, read_secret, refuse_terminal, runtime_folder, state_folder, variable,
-    without_final_newline,
+    without_line_end,
 };
 use super::errors::{Failure, file_sentences};
 use super::output;
@@ -460,6 +460,8 @@ impl Context {
         Err(Failure::of(VaultError::Unlock(UnlockError::Wrong(Secret::Passphrase)), &path))
     }
 
+    /// Opens the vault with a passphrase that nobody typed. If it is wrong and looks as if something came along with it, that
+    /// is said.
     pub(in crate::cli) fn open_passphrase(
         &self,
         vault: &mut Vault,
@@ -467,7 +469,16 @@ impl Context {
     ) -> Result<Access, Failure> {
         let opened = vault.open_passphrase(passphrase);
         self.name_slots(vault, opened.as_ref().ok());
-        opened.map_err(|error| self.refused(vault, error))
+        opened.map_err(|error| {
+            let wrong = matches!(error, VaultError::Unlock(UnlockError::Wrong(_)));
+            let failure = self.refused(vault, error);
+            match passphrase.oddity().filter(|_| wrong) {
+                Some(oddity) => {
+                    failure.because(&format!("What was given {oddity}, which may not be part of it."))
+                }
+                None => failure,
+            }
+        })
     }
 
     fn open_key_file(&self, vault: &mut Vault, file: &KeyFile) -> Result<Access, Failure> {
@@ -558,23 +569,23 @@ impl Context {
         Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
     }
 
-    /// A passphrase from a file, without its final newline.
+    /// A passphrase from a file, without its line end.
     pub(in crate::cli) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
-        // One byte more than a passphrase may have, for the newline; what is longer still has too much of the other.
+        // Two bytes more than a passphrase may have, for the line end; what is longer still has too much of the other.
         let read = if path == Path::new("-") {
             let mut stdin = std::io::stdin().lock();
             refuse_terminal(&stdin, Path::new(STDIN), NOT_TYPED)?;
-            SecretBytes::read_from(&mut stdin, MAX_LEN + 1)
+            SecretBytes::read_from(&mut stdin, MAX_LEN + 2)
         } else {
             let mut file = self.open_private(path)?;
             refuse_terminal(&file, path, NOT_TYPED)?;
-            SecretBytes::read_from(&mut file, MAX_LEN + 1)
+            SecretBytes::read_from(&mut file, MAX_LEN + 2)
         };
         let bytes = read.map_err(|error| match error {
             ReadError::TooLong { .. } => Failure::passphrase(Unfit::TooLong),
             ReadError::Io(error) => Failure::io(path, &error),
         })?;
-        Ok(without_final_newline(bytes).0)
+        Ok(without_line_end(bytes).0)
     }
 
     /// Reads a file that others should not read, and says so if they can.

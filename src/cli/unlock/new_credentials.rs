@@ -139,7 +139,8 @@ pub(in crate::cli) fn new_passphrase(context: &Context, file: Option<&Path>) -> 
     use std::os::unix::ffi::OsStrExt;
     require_new_passphrase(context, file)?;
     let read = |file: &Path| {
-        context.passphrase_file(file).and_then(|bytes| Passphrase::new(&bytes).map_err(Failure::passphrase))
+        let bytes = context.passphrase_file(file)?;
+        to_be_set(context, Passphrase::new(&bytes).map_err(Failure::passphrase)?)
     };
     if let Some(file) = file {
         return read(file);
@@ -148,9 +149,21 @@ pub(in crate::cli) fn new_passphrase(context: &Context, file: Option<&Path>) -> 
         return read(Path::new(&file)).map_err(|failure| failure.named(NEW_PASSPHRASE_FILE));
     }
     match variable(NEW_PASSPHRASE) {
-        Some(text) => Passphrase::new(&SecretBytes::copy_from(text.as_bytes())).map_err(Failure::passphrase),
+        Some(text) => {
+            let given = Passphrase::new(&SecretBytes::copy_from(text.as_bytes()));
+            to_be_set(context, given.map_err(Failure::passphrase)?)
+        }
         None => ask_passphrase(context),
     }
+}
+
+/// A passphrase that is about to be set: one that nobody could type is refused, and blanks around it are pointed out.
+pub(in crate::cli) fn to_be_set(context: &Context, passphrase: Passphrase) -> Result<Passphrase, Failure> {
+    passphrase.refuse_untypeable().map_err(Failure::passphrase)?;
+    if let Some(oddity) = passphrase.oddity() {
+        context.ui.warn(&format!("The passphrase {oddity}, which has to be typed as well."));
+    }
+    Ok(passphrase)
 }
 
 /// Refuses, before anything is asked, where nobody can give one.
@@ -172,7 +185,7 @@ pub(in crate::cli) fn ask_passphrase(context: &Context) -> Result<Passphrase, Fa
         context.ui.note(&estimate(&first));
         let second = context.typed_passphrase("Repeat the passphrase: ")?;
         if first.expose() == second.expose() {
-            return Ok(first);
+            return to_be_set(context, first);
         }
         context.ui.note("The passphrases don't match. Try again.");
     }

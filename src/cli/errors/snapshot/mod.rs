@@ -30,7 +30,7 @@ use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::unlock::passphrase::Unfit;
+use keyvault_vault::unlock::passphrase::{Oddity, Unfit};
 use keyvault_vault::unlock::{Secret, UnlockError};
 
 use super::Failure;
@@ -333,6 +333,8 @@ fn others() -> Vec<Failure> {
         Failure::prompt(&PromptError::Io(io(io::ErrorKind::BrokenPipe))),
         Failure::passphrase(Unfit::TooLong),
         Failure::passphrase(Unfit::NotUtf8),
+        Failure::passphrase(Unfit::Untypeable(Oddity::CarriageReturn)),
+        Failure::passphrase(Unfit::Untypeable(Oddity::ByteOrderMark)),
         Failure::session(&SessionError::Unsupported(1)),
         Failure::session(&SessionError::Quota),
         Failure::session(&SessionError::Other(io(io::ErrorKind::TimedOut))),
