@@ -297,6 +297,12 @@ pub(crate) fn color_wanted() -> bool {
     variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// Returns `true` if the terminal is of a kind that obeys escape codes.
+#[must_use]
+pub(super) fn terminal_obeys() -> bool {
+    variable("TERM").is_some_and(|term| term != "dumb")
+}
+
 /// A variable that is set to something.
 #[must_use]
 pub(crate) fn variable(name: &str) -> Option<OsString> {

@@ -24,7 +24,7 @@ const MAX_TYPED: usize = 64 << 10;
 
 /// Store a key that someone else issued.
 ///
-/// Reads the value from a hidden prompt on a terminal, from stdin, or from a file. Arguments are not accepted, because
+/// Reads the value from a hidden prompt on a terminal, where several lines can be pasted, from stdin, or from a file. Arguments are not accepted, because
 /// other users, the shell history and logs can see them.
 #[derive(Debug, Args)]
 pub(crate) struct Add {
@@ -126,7 +126,7 @@ impl GivenValue<'_> {
             if !context.may_ask() {
                 return Err(Failure::usage("No value given.", Some("Pipe it in, or use `--file FILE`.")));
             }
-            let typed = prompt::read_secret(&format!("Value of {name}: "), MAX_TYPED)
+            let typed = prompt::read_secret_lines(&format!("Value of {name}: "), MAX_TYPED)
                 .map_err(|error| Failure::prompt(&error))?;
             if typed.is_empty() {
                 return Err(Failure::usage(

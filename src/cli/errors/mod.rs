@@ -277,6 +277,18 @@ impl Failure {
             PromptError::NoTerminal => Self::locked(),
             PromptError::Interrupted => Self::new(code::INTERRUPTED, "interrupted", message, None),
             PromptError::Eof => Self::new(code::LOCKED, "locked", message, None),
+            PromptError::Lines => Self::usage(
+                &message,
+                Some(
+                    "What followed the first line was discarded. For a value of several lines, use `--file FILE` or a pipe.",
+                ),
+            ),
+            PromptError::Control => Self::usage(
+                &message,
+                Some(
+                    "Keys such as Tab are not part of an answer. For such a value, use `--file FILE` or a pipe.",
+                ),
+            ),
             PromptError::TooLong { .. } => Self::usage(&error.to_string(), None),
             PromptError::Io(_) => Self::failed(&error.to_string(), None),
         }

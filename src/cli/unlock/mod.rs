@@ -42,8 +42,8 @@ pub(in crate::cli) const PASSPHRASE_FILE: &str = "KEYVAULT_PASSPHRASE_FILE";
 /// Contains the passphrase itself, which other processes of the user can read; [`PASSPHRASE_FILE`] comes first.
 pub(in crate::cli) const PASSPHRASE: &str = "KEYVAULT_PASSPHRASE";
 
-/// How often a passphrase may be typed.
-const TRIES: u32 = 3;
+/// How often a passphrase or a recovery code may be typed.
+pub(in crate::cli) const TRIES: u32 = 3;
 
 /// The remedy where another command has asked, here or on another terminal, and nobody answers it.
 pub(in crate::cli) const UNANSWERED: &str =

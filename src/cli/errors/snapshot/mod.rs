@@ -329,6 +329,8 @@ fn others() -> Vec<Failure> {
         Failure::output(&io(io::ErrorKind::StorageFull)),
         Failure::prompt(&PromptError::Interrupted),
         Failure::prompt(&PromptError::Eof),
+        Failure::prompt(&PromptError::Lines),
+        Failure::prompt(&PromptError::Control),
         Failure::prompt(&PromptError::TooLong { limit: 4096 }),
         Failure::prompt(&PromptError::Io(io(io::ErrorKind::BrokenPipe))),
         Failure::passphrase(Unfit::TooLong),
