@@ -14,6 +14,7 @@ use keyvault_vault::unlock::recovery::RecoveryCode;
 
 use crate::cli::context::{Context, variable};
 use crate::cli::errors::{Failure, code};
+use crate::cli::prompt as ask;
 
 /// Where a new recovery code goes.
 #[derive(Debug, Clone, Args)]
@@ -182,7 +183,11 @@ pub(in crate::cli) fn require_new_passphrase(context: &Context, file: Option<&Pa
 pub(in crate::cli) fn ask_passphrase(context: &Context) -> Result<Passphrase, Failure> {
     loop {
         let first = context.typed_passphrase("New passphrase: ")?;
-        context.ui.note(&estimate(&first));
+        let Estimate { told, weak } = estimate(&first);
+        context.ui.note(&told);
+        if weak && !ask::confirm("", "Use this weak passphrase anyway?")? {
+            continue;
+        }
         let second = context.typed_passphrase("Repeat the passphrase: ")?;
         if first.expose() == second.expose() {
             return to_be_set(context, first);
@@ -191,9 +196,15 @@ pub(in crate::cli) fn ask_passphrase(context: &Context) -> Result<Passphrase, Fa
     }
 }
 
+struct Estimate {
+    told: String,
+    /// Guessed within days at the most.
+    weak: bool,
+}
+
 /// How long guessing would take somebody who has the file and a lot of machines: zxcvbn's guesses at 10,000 a second,
 /// which is generous against Argon2id.
-fn estimate(passphrase: &Passphrase) -> String {
+fn estimate(passphrase: &Passphrase) -> Estimate {
     let text = std::str::from_utf8(passphrase.expose()).unwrap_or_default();
     let estimate = zxcvbn::zxcvbn(text, &["keyvault"]);
     let time = estimate.crack_times().offline_slow_hashing_1e4_per_second();
@@ -207,7 +218,8 @@ fn estimate(passphrase: &Passphrase) -> String {
         .feedback()
         .and_then(|feedback| feedback.suggestions().first())
         .map_or_else(String::new, |suggestion| format!("\n{suggestion}"));
-    format!("{verdict}: someone with the file would need {time} to guess it.{advice}")
+    let told = format!("{verdict}: someone with the file would need {time} to guess it.{advice}");
+    Estimate { told, weak: verdict == "Weak" }
 }
 
 /// Shows the code on the terminal, and asks for its last group, so that it was written down and not clicked away.
