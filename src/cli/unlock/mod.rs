@@ -12,6 +12,7 @@ use std::path::Path;
 use keyvault_core::crypto;
 use keyvault_core::secret::{ReadError, SecretBytes};
 use keyvault_os::fs::lock::{ANSWER, FileLock, Held};
+use keyvault_os::fs::modes::Modes;
 use keyvault_os::fs::{memory_folder, private};
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::LogGap;
@@ -596,7 +597,9 @@ impl Context {
     fn open_private(&self, path: &Path) -> Result<File, Failure> {
         let (file, readable) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
         if readable.is_some() {
-            self.ui.warn(&format!("Others can read {0}. Fix it: chmod 600 {0}", path.display()));
+            let command = format!("chmod 600 {}", path.display());
+            let remedy = file_sentences::chmod(&command, Modes::at(path), file_sentences::MOVE_FILE);
+            self.ui.warn(&format!("Others can read {}. Fix it: {remedy}", path.display()));
         }
         Ok(file)
     }
