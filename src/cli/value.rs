@@ -36,7 +36,7 @@ pub(in crate::cli) fn oddities(value: &[u8]) -> Vec<&'static str> {
 
 /// The size of a value of several lines, of which a part may not have come; `None` for one line.
 pub(in crate::cli) fn size_in_lines(value: &[u8]) -> Option<String> {
-    let ends = value.iter().filter(|byte| **byte == b'\n').count();
+    let ends = value.split(|byte| *byte == b'\n').skip(1).count();
     let lines = ends + usize::from(!value.ends_with(b"\n"));
     (lines > 1).then(|| format!("Stored {} bytes, {} lines.", in_groups(value.len()), in_groups(lines)))
 }
@@ -46,7 +46,7 @@ fn in_groups(number: usize) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);

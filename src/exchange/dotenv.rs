@@ -98,7 +98,7 @@ fn ends_base64(line: &str) -> bool {
         2 => true,
         _ => false,
     };
-    padded && line.len() % 4 == 0 && body.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    padded && line.len().is_multiple_of(4) && body.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// The text with CR and CR LF as LF.

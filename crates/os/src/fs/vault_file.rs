@@ -287,7 +287,8 @@ fn tighten(folder: &Seen, path: &Path, name: &OsStr) -> Result<bool, FileFault> 
     let Some(folder) = &folder.held else { return Ok(false) };
     match chmodat(folder, name, Mode::RUSR | Mode::WUSR, AtFlags::empty()) {
         // Some file systems without modes accept a new one, and keep the old.
-        Ok(()) => Ok(lstat(path).is_ok_and(|facts| facts.st_mode & 0o077 == 0)),
+        Ok(()) => Ok(lstat(path)
+            .is_ok_and(|facts| !Mode::from_raw_mode(facts.st_mode).intersects(Mode::RWXG | Mode::RWXO))),
         Err(Errno::ROFS | Errno::PERM | Errno::NOENT) => Ok(false),
         Err(error) => Err(io_fault(path, error.into())),
     }

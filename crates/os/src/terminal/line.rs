@@ -78,12 +78,8 @@ const PASTE_ENDS: u16 = 201;
 pub(super) struct Line {
     text: SecretWriter,
     limit: usize,
-    /// Set by a byte for which there was no room; what follows is taken in and forgotten, lest it end up elsewhere.
-    over: bool,
-    /// A control character came that is no key.
-    control: bool,
-    /// Text came behind the end of a line, where one line is wanted.
-    several: bool,
+    /// Why it is no answer, until it is cleared. What does not fit is taken in and forgotten, lest it end up elsewhere.
+    unfit: Option<Unfit>,
     /// A pasted text has ended the line.
     ended: bool,
     pasting: bool,
@@ -102,9 +98,7 @@ impl Line {
             // One more for the line end of the last of several lines.
             text: SecretWriter::with_capacity(limit + 1),
             limit,
-            over: false,
-            control: false,
-            several: false,
+            unfit: None,
             ended: false,
             pasting: false,
             after_cr: false,
@@ -131,15 +125,22 @@ impl Line {
     pub(super) fn escape_was_a_key(&mut self) {
         self.escape = Escape::None;
         // Within a pasted text it was no key.
-        self.control |= self.pasting;
+        self.refuse_if(self.pasting, Unfit::Control);
     }
 
     /// More came behind the end of the line. Of a shown line the person sees that it was all that was taken.
     pub(super) fn refuse_more(&mut self) {
-        self.several |= self.echo == Echo::Hidden;
+        self.refuse_if(self.echo == Echo::Hidden, Unfit::Lines);
+    }
+
+    fn refuse_if(&mut self, is: bool, why: Unfit) {
+        if is {
+            self.unfit.get_or_insert(why);
+        }
     }
 
     /// Returns `true` if the byte is a part of a sequence, and so of no text.
+    #[allow(clippy::match_same_arms, reason = "one arm for each byte in each state, as a table")]
     fn belongs_to_a_sequence(&mut self, byte: u8) -> bool {
         let (next, taken) = match (self.escape, byte) {
             (Escape::None, ESC) => (Escape::Begun, true),
@@ -147,7 +148,7 @@ impl Line {
             (Escape::Begun, b'[') => (Escape::Sequence(Some(0)), true),
             // In a pasted text there are no keys; this ESC is one of its characters.
             (Escape::Begun, _) if self.pasting => {
-                self.control = true;
+                self.refuse_if(true, Unfit::Control);
                 (if byte == ESC { Escape::Begun } else { Escape::None }, byte == ESC)
             }
             (Escape::Begun, ESC) => (Escape::Begun, true),
@@ -172,7 +173,7 @@ impl Line {
                 match number.filter(|_| byte == b'~') {
                     Some(PASTE_BEGINS) if !self.pasting => self.pasting = true,
                     Some(PASTE_ENDS) => (self.pasting, self.after_cr) = (false, false),
-                    _ => self.control |= self.pasting,
+                    _ => self.refuse_if(self.pasting, Unfit::Control),
                 }
                 (Escape::None, true)
             }
@@ -191,7 +192,9 @@ impl Line {
             b'\r' | b'\n' if self.lines == Lines::Several => self.append(b'\n', screen)?,
             b'\r' | b'\n' => self.ended = true,
             b'\t' if self.lines == Lines::Several => self.append(byte, screen)?,
-            control if control.is_ascii_control() => self.control |= self.echo == Echo::Hidden,
+            control if control.is_ascii_control() => {
+                self.refuse_if(self.echo == Echo::Hidden, Unfit::Control);
+            }
             _ => self.append(byte, screen)?,
         }
         Ok(())
@@ -209,10 +212,10 @@ impl Line {
             CTRL_D => {}
             CTRL_U => {
                 while self.erase(screen)? {}
-                (self.over, self.control, self.several, self.ended) = (false, false, false, false);
+                (self.unfit, self.ended) = (None, false);
             }
             // Where the end of a line lies that was too long, nobody knows any more.
-            BACKSPACE | DELETE | CTRL_W if self.over => {}
+            BACKSPACE | DELETE | CTRL_W if self.unfit == Some(Unfit::TooLong) => {}
             BACKSPACE | DELETE => {
                 self.erase(screen)?;
             }
@@ -220,7 +223,9 @@ impl Line {
                 while self.ends_in_space() && self.erase(screen)? {}
                 while !self.ends_in_space() && self.erase(screen)? {}
             }
-            control if control.is_ascii_control() => self.control |= self.echo == Echo::Hidden,
+            control if control.is_ascii_control() => {
+                self.refuse_if(self.echo == Echo::Hidden, Unfit::Control);
+            }
             _ => self.append(byte, screen)?,
         }
         Ok(Step::More)
@@ -228,16 +233,13 @@ impl Line {
 
     /// The answer as it stands.
     pub(super) fn finish(mut self) -> Result<SecretBytes, Unfit> {
-        if self.over {
-            return Err(Unfit::TooLong);
+        if let Some(unfit) = self.unfit {
+            return Err(unfit);
         }
-        if self.several {
-            return Err(Unfit::Lines);
-        }
-        if self.control || has_c1_control(self.text.written()) {
+        if has_c1_control(self.text.written()) {
             return Err(Unfit::Control);
         }
-        let ends = self.text.written().iter().filter(|byte| **byte == b'\n').count();
+        let ends = self.text.written().split(|byte| *byte == b'\n').skip(1).count();
         let ended = self.text.written().ends_with(b"\n");
         if ends == 1 && ended {
             self.text.pop();
@@ -248,9 +250,10 @@ impl Line {
     }
 
     fn append(&mut self, byte: u8, screen: &mut dyn Write) -> io::Result<()> {
-        self.several |= self.ended;
-        self.over |= self.text.written().len() >= self.limit || self.text.push(&[byte]).is_err();
-        if self.echo == Echo::Shown && !self.over { screen.write_all(&[byte]) } else { Ok(()) }
+        self.refuse_if(self.ended, Unfit::Lines);
+        let fits = self.text.written().len() < self.limit && self.text.push(&[byte]).is_ok();
+        self.refuse_if(!fits, Unfit::TooLong);
+        if self.echo == Echo::Shown && fits { screen.write_all(&[byte]) } else { Ok(()) }
     }
 
     /// Takes the last character back, all its bytes; says whether there was one.

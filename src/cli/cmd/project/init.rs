@@ -117,14 +117,14 @@ impl Init {
     ///
     /// Neither the text behind a variable is looked at nor the vault: a file of the repository would otherwise choose
     /// which keys are approved.
-    fn variables(&self, context: &Context) -> Result<(Vec<(EnvName, String)>, Vec<String>), Failure> {
+    fn variables(&self, context: &Context) -> Result<(Vec<Named>, Vec<String>), Failure> {
         let named: Vec<PathBuf> = if self.from.is_empty() {
             let usual = [".env.example", ".env"].map(PathBuf::from);
             usual.into_iter().filter(|path| path.is_file()).collect()
         } else {
             self.from.clone()
         };
-        let (mut variables, mut left_out) = (Vec::<(EnvName, String)>::new(), Vec::new());
+        let (mut variables, mut left_out) = (Vec::<Named>::new(), Vec::new());
         for path in named {
             let mut file = std::fs::File::open(&path).map_err(|error| Failure::io(&path, &error))?;
             let bytes = context::read_secret(&mut file, MAX_ENV, &path)?;
@@ -145,6 +145,9 @@ impl Init {
         Ok((variables, left_out))
     }
 }
+
+/// A variable, and the end of its key's name.
+type Named = (EnvName, String);
 
 /// A new project file in the working directory, for `project add`.
 pub(super) fn make(entries: &[(EnvName, KeyName)]) -> Result<Found, Failure> {
