@@ -309,6 +309,12 @@ pub(crate) fn color_wanted() -> bool {
     variable("NO_COLOR").is_none() && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// Returns `true` if the terminal is of a kind that obeys escape codes.
+#[must_use]
+pub(super) fn terminal_obeys() -> bool {
+    variable("TERM").is_some_and(|term| term != "dumb")
+}
+
 /// A variable that is set to something.
 #[must_use]
 pub(crate) fn variable(name: &str) -> Option<OsString> {
@@ -367,12 +373,15 @@ pub(crate) fn read_whole(source: &mut dyn Read, limit: usize, path: &Path) -> Re
     })
 }
 
-/// Drops one final newline; whether there was one.
+/// Drops the line end of a text of one line, LF or CR LF; whether there was one. Of several lines the last keeps its end:
+/// programs do not read a private key without it.
 #[must_use]
-pub(crate) fn without_final_newline(bytes: SecretBytes) -> (SecretBytes, bool) {
+pub(crate) fn without_line_end(bytes: SecretBytes) -> (SecretBytes, bool) {
     match bytes.expose().strip_suffix(b"\n") {
-        Some(rest) => (SecretBytes::copy_from(rest), true),
-        None => (bytes, false),
+        Some(line) if !line.contains(&b'\n') => {
+            (SecretBytes::copy_from(line.strip_suffix(b"\r").unwrap_or(line)), true)
+        }
+        _ => (bytes, false),
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod output;
 mod prompt;
 pub(crate) mod unlock;
 mod usage;
+mod value;
 
 use std::ffi::OsString;
 
@@ -31,7 +32,12 @@ pub fn run(arguments: &[OsString], clock: &'static (dyn Clock + Sync)) -> u8 {
         return complete::answer(&shell, arguments, &ui).unwrap_or_else(|failure| failure.code);
     }
     let result = match usage::parse(arguments, &verb) {
-        Ok(cli) => dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb.clone())),
+        Ok(cli) => {
+            if !context::terminal_obeys() {
+                keyvault_os::terminal::prompt::never_mark_pastes();
+            }
+            dispatch(cli.command, &mut Context::new(cli.global, ui.clone(), verb.clone()))
+        }
         Err(error) => usage::answer(&error, arguments, &verb, &ui),
     };
     match result {

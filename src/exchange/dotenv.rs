@@ -1,7 +1,8 @@
-//! dotenv, read exactly as the npm package `dotenv` 18 reads it.
+//! dotenv, read as the npm package `dotenv` 18 reads it, and told what that reading leaves out.
 //!
-//! The package has one regular expression for an assignment and searches the whole text for its next match; what
-//! matches nowhere is passed over in silence. This is the same search as a scanner, in time linear in the text. Its
+//! The package has one regular expression for an assignment and searches the whole text for its next match. What matches
+//! nowhere it passes over in silence; here those lines are counted ([`super::Strays`]), and a variable is marked whose
+//! value a `#` ended that may have belonged to it. This is the same search as a scanner, in time linear in the text. Its
 //! less obvious consequences, all kept:
 //!
 //! - White space is JavaScript's, the byte order mark and U+2028 included, and runs over line ends: the value of
@@ -13,7 +14,12 @@
 //!   loses its quotes if the last character is the one it begins with.
 //! - A bare value runs on over U+2028 and U+2029, but those are line ends when its quotes are taken off.
 //! - `\n` and `\r` are escapes wherever the value begins with a double quote, closed or not.
-//! - A variable `__proto__` is lost, for JavaScript takes the assignment for one of the object's prototype.
+//! - A variable `__proto__` is lost, for JavaScript takes the assignment for one of the object's prototype. Its line
+//!   counts as left out.
+//!
+//! In one place more lines are left out than by the package: between the first and the last line of a PEM text without
+//! quotes, and at the end of base64 text whose other lines are no assignments. There `kJ3d9A==` would be the variable
+//! `kJ3d9A`, and a part of a private key would be a name, which is shown, logged, and written into project files.
 //!
 //! `tests/vectors/dotenv/cases.json` holds what the package itself made of such inputs.
 
@@ -22,21 +28,77 @@ use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
 pub(super) fn read(text: &str, found: &mut Found) -> Result<(), ExchangeError> {
     let text = line_feeds_only(text)?;
-    let mut rest = std::str::from_utf8(text.expose()).map_err(|_| ExchangeError::NotUtf8)?;
+    let whole = std::str::from_utf8(text.expose()).map_err(|_| ExchangeError::NotUtf8)?;
+    let mut lines = LineCounter { whole, counted: 0, line: 1 };
+    let last_pem_end = whole.rfind(PEM_END).unwrap_or(0);
+    let mut rest = whole;
+    let mut after_stray = false;
     loop {
         // At the beginning of a line. An assignment may begin below, and then begins at the next visible character.
         rest = rest.trim_start_matches(is_white);
-        if let Some(assignment) = Assignment::at_start(rest) {
-            if assignment.name != "__proto__" {
-                found.put(assignment.name, unquote(assignment.value)?)?;
-            }
+        let line = rest.split(is_line_end).next().unwrap_or_default();
+        let assignment = Assignment::at_start(rest)
+            .filter(|assignment| assignment.name != "__proto__" && !(after_stray && ends_base64(line)));
+        after_stray = assignment.is_none() && !line.is_empty() && !line.starts_with('#');
+        if after_stray {
+            found.strays.add(lines.line_of(rest));
+        }
+        let opens_pem = opens_pem(assignment.as_ref().map_or(line, |assignment| assignment.value));
+        if let Some(assignment) = assignment {
+            found.put(assignment.name, unquote(assignment.value)?, assignment.cut)?;
             rest = assignment.rest;
+        }
+        if opens_pem
+            && whole.len() - rest.len() <= last_pem_end
+            && let Some(last) = rest.find(PEM_END)
+        {
+            let first = lines.line_of(rest) + 1;
+            rest = rest.get(last + 1..).unwrap_or_default();
+            found.strays.add_all(first, lines.line_of(rest));
         }
         match rest.find(is_line_end).and_then(|end| rest.get(end..)) {
             Some(next) => rest = next,
             None => return Ok(()),
         }
     }
+}
+
+/// How the last line of a PEM text begins.
+const PEM_END: &str = "\n-----END ";
+
+/// Returns `true` if a value, or a line that is none, is the first line of a PEM text and no more of it.
+fn opens_pem(text: &str) -> bool {
+    text.trim_start_matches(is_quote).starts_with("-----BEGIN ") && !text.contains("-----END ")
+}
+
+/// Numbers the lines of a text, from 1. Asked in order, it passes over each byte once.
+struct LineCounter<'t> {
+    whole: &'t str,
+    /// How many bytes have been passed over.
+    counted: usize,
+    line: usize,
+}
+
+impl LineCounter<'_> {
+    /// The line on which `rest`, an end of the whole text, begins.
+    fn line_of(&mut self, rest: &str) -> usize {
+        let place = self.whole.len() - rest.len();
+        self.line += self.whole.get(self.counted..place).unwrap_or_default().matches('\n').count();
+        self.counted = place.max(self.counted);
+        self.line
+    }
+}
+
+/// Returns `true` if a line looks like the padded end of base64 text.
+fn ends_base64(line: &str) -> bool {
+    let line = line.trim_end_matches(is_white);
+    let body = line.trim_end_matches('=');
+    let padded = match line.len() - body.len() {
+        1 => body.len() >= 16,
+        2 => true,
+        _ => false,
+    };
+    padded && line.len().is_multiple_of(4) && body.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// The text with CR and CR LF as LF.
@@ -57,6 +119,9 @@ struct Assignment<'t> {
     value: &'t str,
     /// The text from where the search for the next line's end goes on.
     rest: &'t str,
+    /// True if a `#` ended the value that may have belonged to it: no white space is before it, or it is within quotes
+    /// or brackets that the value opens.
+    cut: bool,
 }
 
 impl<'t> Assignment<'t> {
@@ -72,8 +137,15 @@ impl<'t> Assignment<'t> {
         };
         let (value, rest) =
             quoted(value).unwrap_or_else(|| split_while(value, |character| !matches!(character, '#' | '\n')));
-        Some(Self { name, value: value.trim_matches(is_white), rest })
+        let cut = rest.starts_with('#') && (!value.ends_with(is_white) || opens_more_than_it_closes(value));
+        Some(Self { name, value: value.trim_matches(is_white), rest, cut })
     }
+}
+
+fn opens_more_than_it_closes(value: &str) -> bool {
+    let count = |wanted: char| value.matches(wanted).count();
+    ['\'', '"', '`'].into_iter().any(|quote| count(quote) % 2 == 1)
+        || [('{', '}'), ('[', ']')].into_iter().any(|(open, close)| count(open) > count(close))
 }
 
 /// The name behind `export` and white space. `None` if no name follows: then `export` is itself the name, or none.

@@ -1,78 +1,63 @@
-//! JSON: one object whose members are all strings. Nothing nests, so depth is no danger.
-
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+//! JSON: one object. Strings are read with their escapes undone, numbers, booleans, and lists as they are written, and the
+//! members of objects within it under the path that leads to them.
 
 use super::{ExchangeError, Found, Obstacle, cannot_carry};
 use keyvault_core::secret::{SecretBytes, SecretWriter};
+use keyvault_vault::{JsonKind, JsonText, NotJson};
 
-pub(super) fn read(text: &str, found: &mut Found) -> Result<(), ExchangeError> {
-    let mut object = Object { found, member: String::new(), refusal: None };
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let result = deserializer.deserialize_map(&mut object).and_then(|()| deserializer.end());
-    match (object.refusal, result) {
-        (Some(refusal), _) => Err(refusal),
-        (None, Ok(())) => Ok(()),
-        // The JSON is well-formed up to a value of a wrong type. The error itself may quote the value, so it goes.
-        (None, Err(error)) if error.is_data() => Err(ExchangeError::NotAString { member: object.member }),
-        (None, Err(error)) => Err(ExchangeError::Json { line: error.line(), column: error.column() }),
-    }
+/// How many objects may be within each other. Each level reads its text once more.
+const MAX_DEPTH: usize = 32;
+
+/// Joins the names of members that are within each other, unless another text is asked for.
+pub(super) const SEPARATOR: &str = "/";
+
+pub(super) fn read(text: &str, separator: &str, found: &mut Found) -> Result<(), ExchangeError> {
+    let whole =
+        JsonText::parse(text).map_err(|NotJson { line, column }| ExchangeError::Json { line, column })?;
+    Reader { text, separator, found }.members(whole, "", 0)
 }
 
 /// Returns `true` if the text is JSON of any kind.
 pub(super) fn is_json(text: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(text).is_ok()
+    JsonText::parse(text).is_ok()
 }
 
-struct Object<'f> {
+struct Reader<'r, 'f> {
+    text: &'r str,
+    separator: &'r str,
     found: &'f mut Found,
-    /// The member whose value is being read.
-    member: String,
-    /// Why the reading was broken off, if it was not for the JSON.
-    refusal: Option<ExchangeError>,
 }
 
-impl<'de> Visitor<'de> for &mut Object<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of strings")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
-        while let Some(member) = map.next_key()? {
-            self.member = member;
-            let value = map.next_value_seed(Text)?;
-            if let Err(refusal) = self.found.put(&self.member, value) {
-                self.refusal = Some(refusal);
-                return Err(M::Error::custom("refused"));
+impl<'r> Reader<'r, '_> {
+    fn members(&mut self, object: JsonText<'r>, prefix: &str, depth: usize) -> Result<(), ExchangeError> {
+        let members = object.members().map_err(|place| self.fault(object, place))?;
+        for (name, value) in members {
+            let path = if prefix.is_empty() { name } else { [prefix, self.separator, &name].concat() };
+            match value.kind() {
+                JsonKind::Object if depth + 1 == MAX_DEPTH => {
+                    return Err(ExchangeError::TooDeep { member: path });
+                }
+                JsonKind::Object if value.is_empty_object() => self.found.valueless.push(path),
+                JsonKind::Object => self.members(value, &path, depth + 1)?,
+                JsonKind::Null => self.found.valueless.push(path),
+                JsonKind::List | JsonKind::Plain => {
+                    let value = value.value().map_err(|place| self.fault(value, place))?;
+                    self.found.put(&path, value, false)?;
+                }
             }
         }
         Ok(())
     }
-}
 
-/// A string, copied into its own buffer straight from the text (or from the parser's scratch, where it has escapes).
-struct Text;
-
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = SecretBytes;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<SecretBytes, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Text {
-    type Value = SecretBytes;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<SecretBytes, E> {
-        Ok(SecretBytes::copy_from(text.as_bytes()))
+    /// A fault at a place within `part`, by its place in the whole text.
+    fn fault(&self, part: JsonText<'r>, NotJson { line, column }: NotJson) -> ExchangeError {
+        let start = part.written().as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
+        let before = self.text.get(..start).unwrap_or_default();
+        let (lines, last) = (before.matches('\n').count(), before.rsplit('\n').next().unwrap_or_default());
+        ExchangeError::Json {
+            line: lines + line,
+            column: if line == 1 { last.len() + column } else { column },
+        }
     }
 }
 
@@ -137,7 +122,7 @@ mod tests {
 
     fn members(text: &str) -> Result<Vec<(String, Vec<u8>)>, ExchangeError> {
         let mut found = Found::default();
-        read(text, &mut found)?;
+        read(text, SEPARATOR, &mut found)?;
         Ok(found.entries.into_iter().map(|entry| (entry.variable, entry.value.expose().to_vec())).collect())
     }
 
@@ -152,18 +137,44 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_is_no_string_is_named_and_its_value_is_not() {
-        for value in ["1", "-1.5", "true", "null", "[]", "{}", "[\"sesame\"]", "{\"sesame\":\"x\"}"] {
-            let error = members(&format!("{{\"A\":\"1\",\"B\":{value},\"C\":\"2\"}}"));
-            assert_eq!(error, Err(ExchangeError::NotAString { member: "B".to_owned() }), "{value}");
+    fn what_is_no_string_is_taken_as_written_and_objects_by_their_paths() {
+        let text = r#"{"n": -1.50, "big":12345678901234567890, "t":true, "l": [1, "a\n"], "o": {"p":{"q":"x\u00e4"}, "r":1e999},
+            "a/b": "c", "z": null, "e": {}}"#;
+        let mut found = Found::default();
+        assert_eq!(read(text, SEPARATOR, &mut found), Ok(()));
+        let read: Vec<_> =
+            found.entries.iter().map(|entry| (entry.variable.as_str(), entry.value.expose())).collect();
+        let expected: [(&str, &[u8]); 7] = [
+            ("n", b"-1.50"),
+            ("big", b"12345678901234567890"),
+            ("t", b"true"),
+            ("l", br#"[1, "a\n"]"#),
+            ("o/p/q", "xä".as_bytes()),
+            ("o/r", b"1e999"),
+            ("a/b", b"c"),
+        ];
+        assert_eq!(read, expected);
+        assert_eq!(found.valueless, ["z", "e"]);
+    }
+
+    #[test]
+    fn case_63_depth_is_bounded_and_costs_no_stack() {
+        let nested = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        assert_eq!(members(&nested(MAX_DEPTH)).map(|members| members.len()), Ok(1));
+        for depth in [MAX_DEPTH + 1, 100_000] {
+            assert!(matches!(members(&nested(depth)), Err(ExchangeError::TooDeep { .. })), "{depth}");
         }
         let deep = format!("{{\"B\":{}", "[".repeat(1_000_000));
-        assert_eq!(members(&deep), Err(ExchangeError::NotAString { member: "B".to_owned() }));
+        assert!(matches!(members(&deep), Err(ExchangeError::Json { .. })));
+        let list = format!("{{\"B\":{}{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+        assert_eq!(members(&list).map(|members| members.len()), Ok(1));
     }
 
     #[test]
     fn what_is_not_json_is_refused_with_its_place() {
         assert_eq!(members("{\"A\":\"1\"\n}x"), Err(ExchangeError::Json { line: 2, column: 2 }));
+        let surrogate = "{\"A\":\"1\",\n \"B\":{\"C\": \"\\ud800\"}}";
+        assert_eq!(members(surrogate), Err(ExchangeError::Json { line: 2, column: 19 }));
         for bad in [
             "{",
             "{\"A\"",
@@ -171,7 +182,7 @@ mod tests {
             "{\"A\":\"\n\"}",
             "{\"A\":\"\\ud800\"}",
             "{A:\"1\"}",
-            "{\"A\":1e999}",
+            "{\"A\":01}",
         ] {
             assert!(matches!(members(bad), Err(ExchangeError::Json { .. })), "{bad}");
         }

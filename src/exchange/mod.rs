@@ -16,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use keyvault_core::clock::Rng;
 use keyvault_core::clock::RngError;
+use keyvault_core::name::{EnvName, KeyName, NameError};
 use keyvault_core::secret::{Full, SecretBytes};
 use keyvault_core::text::harmless_line;
 
@@ -36,12 +37,64 @@ pub(crate) enum Format {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its name as the file writes it; in JSON that can be any text, control characters too.
+    /// Its name as the file writes it; in JSON that can be any text, control characters too, and of a member of an object
+    /// within the object the path to it.
     pub variable: String,
     /// Its value, with quotes and escapes of the format undone.
     pub value: SecretBytes,
     /// True if the value has `$NAME` or `${NAME}` in it, which some readers replace and keyvault keeps as it is.
     pub interpolates: bool,
+    /// True if a `#` ended the value in the file that may have belonged to it.
+    pub cut: bool,
+}
+
+/// Lines of a file that are neither assignments nor comments, so that nothing was read from them. Their text is nowhere
+/// repeated: it may be a part of a value.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Strays(Vec<(usize, usize)>);
+
+impl Strays {
+    /// Takes in a line; lines come in order.
+    fn add(&mut self, line: usize) {
+        self.add_all(line, line);
+    }
+
+    fn add_all(&mut self, first: usize, last: usize) {
+        match self.0.last_mut() {
+            Some((_, end)) if first <= *end + 1 => *end = last.max(*end),
+            _ => self.0.push((first, last)),
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first and the last line of each run of lines, from 1.
+    #[must_use]
+    pub(crate) fn runs(&self) -> &[(usize, usize)] {
+        &self.0
+    }
+
+    /// `line 3` or `lines 3-5, 9`; then the word that fits.
+    #[must_use]
+    pub(crate) fn told<'w>(&self, one: &'w str, several: &'w str) -> (String, &'w str) {
+        const SHOWN: usize = 12;
+        if let [(first, last)] = self.0.as_slice()
+            && first == last
+        {
+            return (format!("line {first}"), one);
+        }
+        let run = |(first, last): &(usize, usize)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        };
+        let mut shown: Vec<_> = self.0.iter().take(SHOWN).map(run).collect();
+        if self.0.len() > SHOWN {
+            shown.push("and others".to_owned());
+        }
+        (format!("lines {}", shown.join(", ")), several)
+    }
 }
 
 #[derive(Debug)]
@@ -51,6 +104,26 @@ pub(crate) struct Parsed {
     pub entries: Vec<Entry>,
     /// The variables that were mentioned more than once, in the order in which that came to light.
     pub duplicates: Vec<String>,
+    pub strays: Strays,
+    /// Members of a JSON object that are null or an empty object, by their paths.
+    pub valueless: Vec<String>,
+}
+
+impl Entry {
+    /// The variable: of a path such as `db/password` the one that a key of that name gets.
+    pub(crate) fn env_name(&self) -> Result<EnvName, NameError> {
+        if !self.variable.contains('/') {
+            return EnvName::parse(&self.variable);
+        }
+        KeyName::parse(&self.variable)?.default_variable()
+    }
+}
+
+impl Parsed {
+    /// The variables whose value a `#` cut.
+    pub(crate) fn cut(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.cut).map(|entry| entry.variable.as_str())
+    }
 }
 
 /// Why a file was not understood, or cannot be written. [`Self::about`] is the message.
@@ -60,11 +133,11 @@ pub(crate) enum ExchangeError {
     #[error("it is not UTF-8")]
     NotUtf8,
     /// The file is JSON, but not an object.
-    #[error("it is JSON, but not an object of strings")]
+    #[error("it is JSON, but not an object")]
     NotAnObject,
-    /// A member of the JSON object is a number, a list or another thing that is no string.
-    #[error("its member {} is not a string", harmless_line(member))]
-    NotAString { member: String },
+    /// Too many objects are within each other.
+    #[error("its member {} is within too many objects", shortened(member))]
+    TooDeep { member: String },
     /// More than [`MAX_ENTRIES`] variables.
     #[error("it has more than 100,000 entries")]
     TooManyEntries,
@@ -138,12 +211,17 @@ pub(crate) fn detect(bytes: &[u8]) -> Format {
 
 /// Reads a whole file, of the format its content shows.
 pub(crate) fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
+    parse_joined_by(bytes, json::SEPARATOR)
+}
+
+/// [`parse`] with another text than `/` between the names of members that are within each other in JSON.
+pub(crate) fn parse_joined_by(bytes: &SecretBytes, separator: &str) -> Result<Parsed, ExchangeError> {
     let bytes = bytes.expose();
     let format = detect(bytes);
     let text = std::str::from_utf8(without_bom(bytes)).map_err(|_| ExchangeError::NotUtf8)?;
     let mut found = Found::default();
     match format {
-        Format::Json => json::read(text, &mut found)?,
+        Format::Json => json::read(text, separator, &mut found)?,
         Format::Dotenv => {
             dotenv::read(text, &mut found)?;
             if found.entries.is_empty() && json::is_json(text) {
@@ -151,7 +229,8 @@ pub(crate) fn parse(bytes: &SecretBytes) -> Result<Parsed, ExchangeError> {
             }
         }
     }
-    Ok(Parsed { format, entries: found.entries, duplicates: found.duplicates })
+    let Found { entries, duplicates, strays, valueless, .. } = found;
+    Ok(Parsed { format, entries, duplicates, strays, valueless })
 }
 
 /// Writes a dotenv file, in the given order, that the npm package `dotenv` 18 reads back to the same bytes.
@@ -199,6 +278,16 @@ fn cannot_carry(variable: &str, reason: Obstacle) -> ExchangeError {
     ExchangeError::CannotCarry { variable: variable.to_owned(), reason }
 }
 
+/// The beginning of a text that may be long.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    harmless_line(&shown)
+}
+
 fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes)
 }
@@ -208,27 +297,29 @@ fn without_bom(bytes: &[u8]) -> &[u8] {
 struct Found {
     entries: Vec<Entry>,
     duplicates: Vec<String>,
+    strays: Strays,
+    valueless: Vec<String>,
     /// For each variable its place in `entries`, and whether it is among the `duplicates` already.
     places: HashMap<String, (usize, bool)>,
 }
 
 impl Found {
-    /// A variable and its value; an earlier value of the same variable gives way.
-    fn put(&mut self, variable: &str, value: SecretBytes) -> Result<(), ExchangeError> {
+    /// A variable, its value, and whether a `#` cut it; an earlier value of the same variable gives way.
+    fn put(&mut self, variable: &str, value: SecretBytes, cut: bool) -> Result<(), ExchangeError> {
         let interpolates = interpolates(value.expose());
         if let Some((place, known)) = self.places.get_mut(variable) {
             if !std::mem::replace(known, true) {
                 self.duplicates.push(variable.to_owned());
             }
             let entry = self.entries.get_mut(*place).ok_or(ExchangeError::Size)?;
-            (entry.value, entry.interpolates) = (value, interpolates);
+            (entry.value, entry.interpolates, entry.cut) = (value, interpolates, cut);
             return Ok(());
         }
         if self.entries.len() == MAX_ENTRIES {
             return Err(ExchangeError::TooManyEntries);
         }
         self.places.insert(variable.to_owned(), (self.entries.len(), false));
-        self.entries.push(Entry { variable: variable.to_owned(), value, interpolates });
+        self.entries.push(Entry { variable: variable.to_owned(), value, interpolates, cut });
         Ok(())
     }
 }
@@ -277,6 +368,7 @@ mod tests {
                     variable: variable.to_owned(),
                     value: SecretBytes::copy_from(value.as_bytes()),
                     interpolates,
+                    cut: false,
                 });
             assert_eq!(entries, expected);
             let duplicates = parsed.map(|parsed| parsed.duplicates);

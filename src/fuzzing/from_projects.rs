@@ -54,8 +54,11 @@ fn added(bytes: &[u8], file: &ProjectFile) {
 fn written(pieces: &[Piece]) -> String {
     let one = |piece: &Piece| match piece {
         Piece::Text(text) => text.replace('{', "{{").replace('}', "}}"),
-        Piece::Value { name, encoding: Encoding::Raw, .. } => format!("{{{name}}}"),
-        Piece::Value { name, encoding: Encoding::Url, .. } => format!("{{{name}|url}}"),
+        Piece::Value { name, field, encoding, .. } => {
+            let field = field.as_ref().map_or_else(String::new, |field| format!("|json:{field}"));
+            let encoding = if *encoding == Encoding::Url { "|url" } else { "" };
+            format!("{{{name}{field}{encoding}}}")
+        }
     };
     pieces.iter().map(one).collect()
 }
@@ -68,8 +71,13 @@ pub fn references(bytes: &[u8]) -> bool {
     let Ok(pieces) = reference::pieces(text) else { return false };
     let one = |piece: &Piece| match piece {
         Piece::Text(text) => text.clone(),
-        Piece::Value { name, version: None, .. } => format!("{{{{kv://{name}}}}}"),
-        Piece::Value { name, version: Some(version), .. } => format!("{{{{kv://{name}?version={version}}}}}"),
+        Piece::Value { name, version, field, .. } => {
+            let version = version.map(|version| format!("version={version}"));
+            let field = field.as_ref().map(|field| format!("json={field}"));
+            let query: Vec<_> = version.into_iter().chain(field).collect();
+            let mark = if query.is_empty() { "" } else { "?" };
+            format!("{{{{kv://{name}{mark}{}}}}}", query.join("&"))
+        }
     };
     let again = reference::pieces(&pieces.iter().map(one).collect::<String>());
     assert_eq!(again.as_ref(), Ok(&pieces));

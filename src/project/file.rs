@@ -24,7 +24,7 @@ use toml_edit::{Document, Item, TableLike};
 
 use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope, refused};
-use keyvault_exec::release::{ComposedVariable, Encoding, Piece, WhenMissing};
+use keyvault_exec::release::{ComposedVariable, Piece, WhenMissing};
 
 use super::error::{FileError, What};
 use super::template::{MAX_TEXT, Template};
@@ -98,7 +98,7 @@ impl Entry {
     pub fn composed(&self) -> ComposedVariable {
         let pieces = match &self.source {
             VariableSource::Key(name) => {
-                vec![Piece::Value { name: name.clone(), version: None, encoding: Encoding::Raw }]
+                vec![Piece::whole(name.clone())]
             }
             VariableSource::Template(template) => template.pieces().to_vec(),
         };

@@ -16,6 +16,9 @@ pub const FILE_NAME: &str = ".keyvault.schema.json";
 /// A part of a key's name.
 const PART: &str = "[A-Za-z0-9_][A-Za-z0-9._-]*";
 
+/// A part of the path of a field in a value that is JSON.
+const FIELD_PART: &str = "[A-Za-z0-9._-]+";
+
 #[must_use]
 pub fn text() -> String {
     format!("{:#}\n", schema())
@@ -80,7 +83,7 @@ fn entry() -> Value {
         "properties": {
             "key": { "$ref": "#/definitions/key" },
             "template": {
-                "description": "Text with keys in it: {db/password}, or {db/password|url} percent-encoded; {{ and }} are braces.",
+                "description": "Text with keys in it: {db/password}, {db/password|url} percent-encoded, {db|json:password} a field of a JSON value; {{ and }} are braces.",
                 "allOf": [
                     { "$ref": "#/definitions/text" },
                     { "pattern": template() },
@@ -113,7 +116,8 @@ fn name() -> String {
 }
 
 fn template() -> String {
-    let reference = format!("\\{{(?=[^|}}]{{1,{MAX_NAME}}}[|}}]){}(?:\\|url)?\\}}", name());
+    let field = format!("(?:\\|json:(?=[^|}}]{{1,{MAX_NAME}}}[|}}]){FIELD_PART}(?:/{FIELD_PART})*)?");
+    let reference = format!("\\{{(?=[^|}}]{{1,{MAX_NAME}}}[|}}]){}{field}(?:\\|url)?\\}}", name());
     format!("^(?:[^{{}}\\u0000]|\\{{\\{{|\\}}\\}}|{reference})*$")
 }
 

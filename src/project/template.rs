@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! template  := (text | '{{' | '}}' | reference)*      at least one reference
-//! reference := '{' key-name ('|url')? '}'
+//! reference := '{' key-name ('|json:' field)? ('|url')? '}'
 //! ```
 //!
 //! `{db/password}` is the value byte for byte, `{db/password|url}` the value percent-encoded so that it fits into any
-//! part of a URL; `{{` and `}}` are the braces themselves. Nothing else is special: no variables, no defaults, no code.
+//! part of a URL, `{db|json:password}` the field of a value that is JSON; `{{` and `}}` are the braces themselves. Nothing else is special: no variables, no defaults, no code.
 
 use keyvault_core::name::{KeyName, NameError};
-use keyvault_exec::release::{Encoding, Piece};
+use keyvault_exec::release::{Encoding, JsonField, Piece};
+use keyvault_vault::NotAField;
 
 /// The longest template or default, in bytes: what is asked for is shown whole.
 pub(crate) const MAX_TEXT: usize = 1024;
@@ -43,8 +44,14 @@ pub enum TemplateError {
         /// Why not.
         why: NameError,
     },
-    /// The text behind `|` is not `url`.
-    #[error("only url may follow the | at character {at}")]
+    /// The text behind `json:` is no field's name.
+    #[error("the text after json: at character {at} {}", NotAField)]
+    Field {
+        /// The place of the brace, in characters from 1.
+        at: usize,
+    },
+    /// The text behind `|` is neither `json:FIELD` nor `url`.
+    #[error("only json:FIELD and then url may follow the | at character {at}")]
     Encoding {
         /// The place of the brace, in characters from 1.
         at: usize,
@@ -108,13 +115,19 @@ fn closes(from: &str) -> bool {
 }
 
 fn reference(inner: &str, at: usize) -> Result<Piece, TemplateError> {
-    let (name, encoding) = match inner.split_once('|') {
+    let (inner, encoding) = match inner.strip_suffix("|url") {
+        Some(before) => (before, Encoding::Url),
         None => (inner, Encoding::Raw),
-        Some((name, "url")) => (name, Encoding::Url),
-        Some(_) => return Err(TemplateError::Encoding { at }),
+    };
+    let (name, field) = match inner.split_once('|') {
+        None => (inner, None),
+        Some((name, filter)) => {
+            let field = filter.strip_prefix("json:").ok_or(TemplateError::Encoding { at })?;
+            (name, Some(JsonField::parse(field).map_err(|_| TemplateError::Field { at })?))
+        }
     };
     let name = KeyName::parse(name).map_err(|why| TemplateError::Name { at, why })?;
-    Ok(Piece::Value { name, version: None, encoding })
+    Ok(Piece::Value { name, version: None, field, encoding })
 }
 
 #[cfg(test)]
@@ -125,8 +138,11 @@ mod tests {
     fn read(text: &str) -> Result<String, TemplateError> {
         Ok(Template::parse(text)?.pieces().iter().fold(String::new(), |whole, piece| match piece {
             Piece::Text(text) => whole + text,
-            Piece::Value { name, encoding: Encoding::Raw, .. } => whole + "<" + name.as_str() + ">",
-            Piece::Value { name, encoding: Encoding::Url, .. } => whole + "<" + name.as_str() + "!>",
+            Piece::Value { name, field, encoding, .. } => {
+                let field = field.as_ref().map_or_else(String::new, |field| format!(".{field}"));
+                let encoded = if *encoding == Encoding::Url { "!" } else { "" };
+                format!("{whole}<{name}{field}{encoded}>")
+            }
         }))
     }
 
@@ -139,6 +155,7 @@ mod tests {
             ("{{{a}}}", "{<a>}"),
             ("{{\"k\": \"{a}\"}}", "{\"k\": \"<a>\"}"),
             ("ä{a}\n", "ä<a>\n"),
+            ("{a|json:user}:{a|json:pass/0|url}", "<a.user>:<a.pass/0!>"),
         ] {
             assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
         }
@@ -146,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_no_template_says_where() {
-        use TemplateError::{Encoding, Name, NoKey, Unclosed, Unopened};
+        use TemplateError::{Encoding, Field, Name, NoKey, Unclosed, Unopened};
         let grammar = NameError::Grammar;
         for (text, expected) in [
             ("", NoKey),
@@ -162,6 +179,10 @@ mod tests {
             ("{{{{ {$(id)}", Name { at: 6, why: grammar }),
             ("{a|base64}", Encoding { at: 1 }),
             ("{a|url|url}", Encoding { at: 1 }),
+            ("{a|url|json:b}", Encoding { at: 1 }),
+            ("{a|json}", Encoding { at: 1 }),
+            ("x{a|json:}", Field { at: 2 }),
+            ("{a|json:b|c}", Field { at: 1 }),
         ] {
             assert_eq!(read(text), Err(expected), "{text}");
         }

@@ -60,6 +60,20 @@ impl<'w> Terminal<'w> {
         self.press("Enter");
     }
 
+    /// Pastes: marked, if the program has asked for that and `marked` allows it, else as if it were typed.
+    pub fn paste(&self, text: &str, marked: bool) {
+        let file = self.world.path().join("paste");
+        std::fs::write(&file, text).unwrap();
+        assert!(self.tmux().args(["load-buffer", file.to_str().unwrap()]).status().unwrap().success());
+        let mut paste = self.tmux();
+        paste.args(["paste-buffer", "-d"]);
+        if marked {
+            paste.arg("-p");
+        }
+        assert!(paste.status().unwrap().success());
+        std::fs::remove_file(file).unwrap();
+    }
+
     /// Presses a key by tmux's name for it.
     pub fn press(&self, key: &str) {
         assert!(self.tmux().args(["send-keys", key]).status().unwrap().success());
@@ -121,6 +135,16 @@ impl<'w> Terminal<'w> {
         self.type_line(&format!("clear; {line}; echo \"[ended $?]\""));
         self.wait_until(line, |screen| !screen.contains("clear;"));
         self.wait_for(if prompt.is_empty() { "[ended " } else { prompt });
+    }
+
+    /// All that the shell took for a command, line by line. Bash only.
+    pub fn history(&self) -> String {
+        self.run("history -w typed", "");
+        self.ended();
+        let file = self.world.home().join("typed");
+        let typed = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(file).unwrap();
+        typed
     }
 
     /// Waits for the end of the line that was run, and gives what stood on the screen and the exit code.

@@ -100,7 +100,9 @@ fn what_is_wrong_in_an_env_file_refuses_it_and_repeats_no_value() {
         ),
         (
             "A=kv://a?version=secret77",
-            bad_file("A has an invalid reference: only ?version= and a number may follow the name"),
+            bad_file(
+                "A has an invalid reference: only ?version= and a number, or ?json= and a field, may follow the name",
+            ),
         ),
         (
             "A=kv://nothing",

@@ -154,7 +154,7 @@ fn every_usage_error_stands_in_the_snapshot() {
     }
     for (name, content) in [
         ("one.env", "a=1\n"),
-        ("list.json", "{\"PORT\": 1}"),
+        ("list.json", "[\"PORT\"]"),
         ("broken.json", "{\"PORT\""),
         ("names.env", "..x=1\nPORT=2\n"),
         ("empty.env", "# nothing\n"),

@@ -61,7 +61,7 @@ fn render_refuses_before_it_releases_and_leaves_nothing() {
             "one\nkv://a?version=x",
             2,
             "
-            error: in, line 2, has an invalid reference: only ?version= and a number may follow the name.
+            error: in, line 2, has an invalid reference: only ?version= and a number, or ?json= and a field, may follow the name.
                    Nothing was released.
             ",
         ),

@@ -115,3 +115,22 @@ fn a_vault_that_lost_its_log_gets_it_again_by_the_line_that_is_printed() {
     converted("wal");
     world.run(&["show", "a", "--reveal"]).ok();
 }
+
+/// On a file system that has no rename without replacing, a vault that is being made has two names for a moment.
+#[test]
+fn a_second_name_of_the_vault_that_goes_away_is_waited_for() {
+    let world = World::new();
+    let vault = world.vault();
+    let other = vault.with_file_name("vault.db.new-0123456789abcdef");
+    std::fs::hard_link(&vault, &other).unwrap();
+    world.run(&["list"]).fails(5, "has 2 hard links");
+    let gone = std::thread::spawn({
+        let other = other.clone();
+        move || {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            std::fs::remove_file(other).unwrap();
+        }
+    });
+    world.run(&["list"]).ok();
+    gone.join().unwrap();
+}

@@ -205,3 +205,29 @@ fn what_is_long_goes_on_below_its_text_on_a_narrow_terminal() {
         assert!(shown.contains(line), "{command}:\n{shown}");
     }
 }
+
+/// A terminal that was never told its size broke words at 40 columns, and long lines wherever it liked.
+#[test]
+fn a_terminal_without_a_size_counts_as_80_columns_wide() {
+    let world = World::own();
+    world
+        .run(&["generate", "a-rather-long-name/with-several-segments/that-goes-on", "--scope", "payments"])
+        .ok();
+    // Its size is 0 by 0 until someone sets it.
+    let on_terminal = |line: &str| {
+        let spawn = "import pty, sys; pty.spawn(sys.argv[1:], lambda fd: __import__('os').read(fd, 4096), lambda fd: b'')";
+        let mut command = world.command("python3");
+        command.env("NO_COLOR", "1");
+        command.args(["-c", spawn, "sh", "-c", &format!("stty size; '{KEYVAULT}' {line}; true")]);
+        let shown = crate::harness::finish(&mut command, b"").out.replace('\r', "");
+        shown.strip_prefix("0 0\n").unwrap_or_else(|| panic!("{line}: {shown}")).to_owned()
+    };
+    for (line, at_least) in
+        [("--help", 60), ("exec --help", 60), ("list", 60), ("exec --all --scope s -- true", 0)]
+    {
+        let shown = on_terminal(line);
+        let longest = shown.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!((at_least..=80).contains(&longest), "{line}: {longest}\n{shown}");
+    }
+    assert!(on_terminal("list").contains("a-rather-long-name"), "{}", on_terminal("list"));
+}

@@ -38,3 +38,37 @@ fn init_asks_twice_estimates_shows_the_code_and_asks_part_of_it_back() {
         ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new", "--recovery-file", "c2"];
     world.run(&recover).ok();
 }
+
+#[test]
+fn a_weak_passphrase_is_asked_about() {
+    let world = World::empty();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault init --no-recovery", "New passphrase:");
+    terminal.type_line("password1");
+    terminal.wait_for("Use this weak passphrase anyway? [y/N]");
+    terminal.type_line("no");
+    terminal.wait_for_times("New passphrase:", 2);
+    assert!(!terminal.screen().contains("Repeat"), "{}", terminal.screen());
+    terminal.type_line("password1");
+    terminal.wait_for_times("Use this weak passphrase anyway? [y/N]", 2);
+    terminal.type_line("yes");
+    terminal.wait_for("Repeat the passphrase:");
+    terminal.type_line("password1");
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 0, "{shown}");
+    let mut list = world.command(crate::harness::KEYVAULT);
+    crate::harness::finish(list.env("KEYVAULT_PASSPHRASE", "password1").arg("list"), b"").ok();
+}
+
+#[test]
+fn a_passphrase_with_a_control_character_is_not_set() {
+    let world = World::empty();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault init --no-recovery", "New passphrase:");
+    terminal.type_text("correct horse");
+    terminal.press("Tab");
+    terminal.type_line("battery staple");
+    let (shown, code) = terminal.ended();
+    assert!(code == 2 && shown.contains("A control character was entered."), "{code}: {shown}");
+    assert!(!world.vault().exists());
+}

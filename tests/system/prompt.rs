@@ -404,3 +404,20 @@ fn enter_where_a_value_is_asked_for_changes_nothing() {
     assert_eq!(world.run(&["show", "h", "--reveal"]).ok().out, "good");
     world.run(&["show", "new"]).fails(3, "");
 }
+
+/// A tired user typed the passphrase where the value was asked for.
+#[test]
+fn add_unlocks_and_checks_the_name_before_it_asks_for_a_value() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault add new", "Passphrase for ");
+    assert!(!terminal.screen().contains("Value of"), "{}", terminal.screen());
+    terminal.type_line(PASSPHRASE);
+    terminal.wait_for("Value of new:");
+    terminal.type_line("value");
+    assert_eq!(terminal.ended().1, 0);
+    assert_eq!(world.run(&["show", "new", "--reveal"]).ok().out, "value");
+    terminal.run("keyvault add a", "");
+    let (shown, code) = terminal.ended();
+    assert!(code == 6 && shown.contains("Key `a` already exists.") && !shown.contains("Value of"), "{shown}");
+}

@@ -46,6 +46,7 @@ pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Slot};
 pub use store::{Oddity, StoreError, Stray, TokenId};
 pub use supply::{Encoding, Fragment, Shape, Unrecorded};
+pub use supply::{FieldFault, JsonField, JsonKind, JsonText, NotAField, NotJson};
 pub use supply::{KeySource, KeyView, Keys, Looking, Purpose, Reading, Recorded, Supply, Taking};
 pub use token::bearer::BearerKeys;
 pub use token::bundle::{Bundle, BundleContent, BundleLabel, Bundled, MAX_BUNDLE};

@@ -10,11 +10,12 @@ use super::generate;
 use crate::cli::args::{Metadata, named};
 use crate::cli::context::{self, Context, STDIN};
 use crate::cli::errors::Failure;
+use crate::cli::value;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::fs::private;
 use keyvault_os::terminal::prompt;
-use keyvault_vault::Origin;
+use keyvault_vault::{Origin, key};
 
 /// The longest value that is read, in bytes.
 const MAX_VALUE: usize = 16 << 20;
@@ -23,7 +24,7 @@ const MAX_TYPED: usize = 64 << 10;
 
 /// Store a key that someone else issued.
 ///
-/// Reads the value from a hidden prompt on a terminal, from stdin, or from a file. Arguments are not accepted, because
+/// Reads the value from a hidden prompt on a terminal, where several lines can be pasted, from stdin, or from a file. Arguments are not accepted, because
 /// other users, the shell history and logs can see them.
 #[derive(Debug, Args)]
 pub(crate) struct Add {
@@ -38,7 +39,7 @@ pub(crate) struct Add {
     /// Read the value from a file, byte for byte
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Keep a final newline from stdin
+    /// Keep the final newline of a single line from stdin
     #[arg(long, conflicts_with = "file")]
     exact: bool,
 }
@@ -54,6 +55,11 @@ impl Add {
             ));
         }
         let source = GivenValue { file: self.file.as_deref(), stdin: false, exact: self.exact };
+        source.refuse_typed()?;
+        // Before a value is asked for: at the next hidden prompt a tired user types the passphrase.
+        let (mut vault, access) = context.open_with_access()?;
+        key::check_new(&mut vault, &access, &self.name, self.metadata.env.as_ref())
+            .map_err(|error| Failure::of(error, vault.path()))?;
         let value = source.read(context, &self.name)?;
         if value.is_empty() && self.file.as_deref().is_none_or(|file| file == Path::new("-")) {
             return Err(Failure::usage(
@@ -64,7 +70,19 @@ impl Add {
         if value.is_empty() {
             context.ui.warn("The value is empty.");
         }
-        generate::create(context, self.name, self.metadata, Origin::Given(value), false)
+        let size = value::size_in_lines(value.expose());
+        let created = generate::create(
+            context,
+            (vault, access),
+            self.name,
+            self.metadata,
+            Origin::Given(value),
+            false,
+        )?;
+        if let Some(size) = size {
+            context.ui.note(&size);
+        }
+        Ok(created)
     }
 }
 
@@ -90,8 +108,14 @@ impl GivenValue<'_> {
         }
     }
 
-    /// Reads it: from the file, from a prompt on a terminal, or from stdin.
+    /// Reads it: from the file, from a prompt on a terminal, or from stdin. Warns of what may not be meant.
     pub(super) fn read(&self, context: &Context, name: &KeyName) -> Result<SecretBytes, Failure> {
+        let value = self.read_as_it_is(context, name)?;
+        value::warn_of_oddities(context, &value, self.exact);
+        Ok(value)
+    }
+
+    fn read_as_it_is(&self, context: &Context, name: &KeyName) -> Result<SecretBytes, Failure> {
         self.refuse_typed()?;
         if let Some(path) = self.file.filter(|path| *path != Path::new("-")) {
             let (mut file, _) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
@@ -102,7 +126,7 @@ impl GivenValue<'_> {
             if !context.may_ask() {
                 return Err(Failure::usage("No value given.", Some("Pipe it in, or use `--file FILE`.")));
             }
-            let typed = prompt::read_secret(&format!("Value of {name}: "), MAX_TYPED)
+            let typed = prompt::read_secret_lines(&format!("Value of {name}: "), MAX_TYPED)
                 .map_err(|error| Failure::prompt(&error))?;
             if typed.is_empty() {
                 return Err(Failure::usage(
@@ -116,7 +140,7 @@ impl GivenValue<'_> {
         if exact {
             return Ok(bytes);
         }
-        let (value, dropped) = context::without_final_newline(bytes);
+        let (value, dropped) = context::without_line_end(bytes);
         if dropped {
             context.ui.note("Dropped a final newline. `--exact` keeps it.");
         }

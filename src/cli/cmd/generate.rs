@@ -10,7 +10,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::KeyName;
 use keyvault_core::recipe::{Recipe, ValueKind};
-use keyvault_vault::{KeyRecord, NewKey, Origin};
+use keyvault_vault::{Access, KeyRecord, NewKey, Origin, Vault};
 
 /// Generate a key with a strong random value.
 ///
@@ -48,13 +48,15 @@ impl Generate {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let recipe =
             Recipe::new(self.recipe, self.length, self.prefix.as_deref()).map_err(Failure::recipe)?;
-        create(context, self.name, self.metadata, Origin::Recipe(recipe), self.print)
+        let opened = context.open_with_access()?;
+        create(context, opened, self.name, self.metadata, Origin::Recipe(recipe), self.print)
     }
 }
 
 /// Creates a key and shows it, for `generate` and `add`.
 pub(super) fn create(
     context: &Context,
+    (mut vault, access): (Vault, Access),
     name: KeyName,
     metadata: Metadata,
     origin: Origin,
@@ -70,7 +72,6 @@ pub(super) fn create(
         public: metadata.public,
         origin,
     };
-    let (mut vault, access) = context.open_with_access()?;
     let path = vault.path().to_owned();
     let (key, value) = context.with_world(|world| {
         key::create(&mut vault, &access, world, &new, print).map_err(|error| Failure::of(error, &path))

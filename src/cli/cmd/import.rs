@@ -9,8 +9,9 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
-use crate::exchange::{self, Entry, Parsed};
-use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
+use crate::cli::value;
+use crate::exchange::{self, Entry, Parsed, Strays};
+use keyvault_core::name::{KeyName, NameError, Scope};
 use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming, key};
 
 /// The longest file that is taken in, in bytes.
@@ -18,8 +19,9 @@ const MAX_FILE: usize = 16 << 20;
 
 /// Import a .env or JSON file.
 ///
-/// Each key is named after its variable, with --prefix in front. A .env file is read exactly as the npm package `dotenv` 18
-/// reads it; JSON must be an object of strings. All keys are imported or none.
+/// Each key is named after its variable, with --prefix in front. A .env file is read as the npm package `dotenv` 18 reads
+/// it; lines that are no assignment are skipped and listed by number. JSON must be an object: numbers, booleans, and lists
+/// are imported as they are written, and a member of an object within it as NAME/MEMBER. All keys are imported or none.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file, or - for stdin
@@ -27,6 +29,9 @@ pub(crate) struct Import {
     /// How each key's name starts, such as shop/
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     prefix: String,
+    /// Join the names of nested JSON objects with this text, such as _, instead of /
+    #[arg(long, value_name = "TEXT", default_value = "/", hide_default_value = true)]
+    flatten: String,
     /// Scopes for all keys, separated by commas; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
@@ -61,7 +66,12 @@ impl Import {
         let shown =
             if self.reads_stdin() { context::STDIN.to_owned() } else { self.file.display().to_string() };
         let parsed = self.read(&shown)?;
-        point_out(context, &parsed);
+        point_out(context, &parsed, &shown);
+        let left = LeftInFile {
+            skipped: parsed.strays.clone(),
+            cut: parsed.cut().map(str::to_owned).collect(),
+            dangerous: Vec::new(),
+        };
         let (incoming, dangerous) = self.name_keys(parsed.entries)?;
         if !dangerous.is_empty() {
             context.ui.warn(&format!(
@@ -75,6 +85,7 @@ impl Import {
                 Some("Nothing was changed."),
             ));
         }
+        let left = LeftInFile { dangerous, ..left };
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let scopes = self.scope.iter().cloned().collect();
@@ -96,7 +107,7 @@ impl Import {
             imported.map_err(|error| Failure::of(error, &path))
         });
         progress.finish_and_clear();
-        self.report(context, &imported?, &dangerous, &shown)
+        self.report(context, &imported?, &left, &shown)
     }
 
     fn reads_stdin(&self) -> bool {
@@ -111,7 +122,7 @@ impl Import {
                 std::fs::File::open(&self.file).map_err(|error| Failure::io(&self.file, &error))?;
             context::read_secret(&mut file, MAX_FILE, &self.file)?
         };
-        exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, shown))
+        exchange::parse_joined_by(&bytes, &self.flatten).map_err(|error| Failure::exchange(&error, shown))
     }
 
     /// Names for the keys. Variables that run code are left out and listed; what is no name at all refuses the file.
@@ -121,7 +132,7 @@ impl Import {
         let mut wrong = Vec::new();
         for entry in entries {
             let name = KeyName::parse(&format!("{}{}", self.prefix, entry.variable));
-            match (EnvName::parse(&entry.variable), name) {
+            match (entry.env_name(), name) {
                 (Ok(variable), Ok(name)) => incoming.push(Incoming { name, variable, value: entry.value }),
                 (Err(NameError::RunsCode | NameError::Reserved), _) => dangerous.push(entry.variable),
                 (Err(error), _) | (Ok(_), Err(error)) => {
@@ -144,7 +155,7 @@ impl Import {
         &self,
         context: &Context,
         imported: &Imported,
-        dangerous: &[String],
+        left: &LeftInFile,
         shown: &str,
     ) -> Result<u8, Failure> {
         let ui = &context.ui;
@@ -154,7 +165,9 @@ impl Import {
                 "created": names(&imported.created),
                 "replaced": names(&imported.replaced),
                 "skipped": names(&imported.skipped),
-                "left_out": dangerous,
+                "left_out": left.dangerous,
+                "skipped_lines": left.skipped.runs(),
+                "cut_at_hash": left.cut,
                 "dry_run": self.dry_run,
             }))?;
             return Ok(code::DONE);
@@ -169,19 +182,68 @@ impl Import {
         ];
         let counts: Vec<_> = counts.into_iter().flatten().collect();
         ui.note(&format!("{verb} {shown}: {}.", counts.join(", ")));
-        if !self.dry_run && !self.reads_stdin() {
+        if self.dry_run || self.reads_stdin() {
+            return Ok(code::DONE);
+        }
+        if left.is_empty() {
             let path = output::quoted(&self.file);
             ui.note(&format!(
                 "The file still contains the plaintext values. Once everything works without it, delete it:\n  rm {path}\nIf git tracks it, also run `git rm --cached {path}` and rotate the keys that were pushed."
             ));
+        } else {
+            ui.note("The file still contains the plaintext values, and some that were not imported. Keep it until they are.");
         }
         Ok(code::DONE)
     }
 }
 
+/// The parts of a file that are in no key, so that deleting the file would lose them.
+struct LeftInFile {
+    skipped: Strays,
+    /// Variables whose value a `#` ended.
+    cut: Vec<String>,
+    /// Variables that make programs run code, or belong to keyvault.
+    dangerous: Vec<String>,
+}
+
+impl LeftInFile {
+    fn is_empty(&self) -> bool {
+        self.skipped.is_empty() && self.cut.is_empty() && self.dangerous.is_empty()
+    }
+}
+
+/// Warns of lines of a file from which nothing was read. Their text is not shown: it may be a value's.
+pub(super) fn warn_of_skipped_lines(context: &Context, strays: &Strays, file: &str) {
+    if strays.is_empty() {
+        return;
+    }
+    let (lines, are) = strays.told("is no assignment and was", "are no assignments and were");
+    let file = output::harmless_line(file);
+    context.ui.warn(&format!(
+        "In {file}, {lines} {are} skipped. Write NAME=value, and put quotes around a value of several lines."
+    ));
+}
+
+/// Warns of variables whose value may have been cut, and of those without one.
+pub(super) fn warn_of_lost_values(context: &Context, parsed: &Parsed) {
+    let cut: Vec<_> = parsed.cut().collect();
+    if !cut.is_empty() {
+        let cut = output::harmless_line(&cut.join(", "));
+        context.ui.warn(&format!(
+            "A # begins a comment, so the rest of the value was left out: {cut}. If it belongs to the value, put quotes around the value."
+        ));
+    }
+    if !parsed.valueless.is_empty() {
+        let valueless = output::harmless_line(&parsed.valueless.join(", "));
+        context.ui.warn(&format!("Left out because they have no value: {valueless}."));
+    }
+}
+
 /// Warns of surprises in the file, a line each.
-fn point_out(context: &Context, parsed: &Parsed) {
+fn point_out(context: &Context, parsed: &Parsed, shown: &str) {
     let list = |names: Vec<&str>| output::harmless_line(&names.join(", "));
+    warn_of_skipped_lines(context, &parsed.strays, shown);
+    warn_of_lost_values(context, parsed);
     if !parsed.duplicates.is_empty() {
         let repeated = parsed.duplicates.iter().map(String::as_str).collect();
         context
@@ -195,8 +257,14 @@ fn point_out(context: &Context, parsed: &Parsed) {
     if !interpolating.is_empty() {
         context.ui.warn(&format!("${{…}} is imported as it is and not expanded: {}.", list(interpolating)));
     }
-    let unreadable =
-        named(&|entry| EnvName::parse(&entry.variable).is_ok_and(|name| !name.readable_by_shells()));
+    let odd = named(&|entry| !value::oddities(entry.value.expose()).is_empty());
+    if !odd.is_empty() {
+        context.ui.warn(&format!(
+            "These values begin or end with a blank, a line end, or a byte order mark, or have CR LF line ends; they are imported as they are: {}.",
+            list(odd)
+        ));
+    }
+    let unreadable = named(&|entry| entry.env_name().is_ok_and(|name| !name.readable_by_shells()));
     if !unreadable.is_empty() {
         context.ui.warn(&format!("Shells cannot read these variables: {}.", list(unreadable)));
     }

@@ -38,7 +38,7 @@ impl Init {
         }
         self.recovery.require(context, interactive)?;
         let passphrase = match given {
-            Some((passphrase, _)) => passphrase,
+            Some((passphrase, _)) => new_credentials::to_be_set(context, passphrase)?,
             None => new_credentials::ask_passphrase(context)?,
         };
         let recovery = self.recovery.make(context, interactive)?;

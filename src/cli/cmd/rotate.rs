@@ -11,6 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
+use crate::cli::value;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key};
 
@@ -44,7 +45,7 @@ pub(crate) struct Rotate {
     /// Read the value from a file, byte for byte, even if the key has a recipe, which is then forgotten
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scope", "expired"])]
     file: Option<PathBuf>,
-    /// Keep a final newline from stdin
+    /// Keep the final newline of a single line from stdin
     #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
     exact: bool,
 }
@@ -77,7 +78,11 @@ impl Rotate {
         }
         let value = self.value(context, &which, &due)?;
         let keys = rotate(context, &mut vault, &access, &which, value.as_ref(), terms)?;
-        answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))
+        let answered = answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))?;
+        if let Some(size) = value.and_then(|new| value::size_in_lines(new.value.expose())) {
+            context.ui.note(&size);
+        }
+        Ok(answered)
     }
 
     fn which(&self) -> Which {

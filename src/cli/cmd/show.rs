@@ -112,7 +112,12 @@ impl Show {
 
     /// A limited session has the value, and not what the owner knows of the key, which JSON would show.
     fn reveal_granted(&self, context: &Context, keys: &mut Supply) -> Result<u8, Failure> {
-        let piece = Piece::Value { name: self.name.clone(), version: self.version, encoding: Encoding::Raw };
+        let piece = Piece::Value {
+            name: self.name.clone(),
+            version: self.version,
+            field: None,
+            encoding: Encoding::Raw,
+        };
         let purpose = Purpose { action: Action::Reveal, detail: String::new() };
         let released = context.with_keys(keys, |keys, world| {
             let staged = release::stage_text(keys.begin(world)?, &[piece])?;

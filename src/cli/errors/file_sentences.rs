@@ -6,6 +6,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use keyvault_os::fs::lock::{self, Held};
+use keyvault_os::fs::modes::Modes;
 use keyvault_os::fs::sync_conflicts;
 use keyvault_os::fs::vault_file::FileFault;
 use keyvault_os::process::actor::User;
@@ -53,7 +54,9 @@ pub(super) fn file(fault: &FileFault) -> Failure {
             "Move the vault to a folder of its own: mkdir -m 700 FOLDER, then use --vault FOLDER/vault.db"
                 .to_owned()
         } else {
-            format!("chmod {} {}", if path.is_dir() { "go-w" } else { "600" }, output::quoted(path))
+            let command =
+                format!("chmod {} {}", if path.is_dir() { "go-w" } else { "600" }, output::quoted(path));
+            chmod(&command, Modes::at(path), MOVE_VAULT)
         }),
         FileFault::Journal { path } => damaged(format!(
             "keyvault never writes such a file. Move it aside, and nothing else:\n  {}",
@@ -66,6 +69,31 @@ pub(super) fn file(fault: &FileFault) -> Failure {
     };
     remedy.after(fault)
 }
+
+/// The remedy for a mode that lets others in: the command, where it changes something, else `instead`.
+pub(in crate::cli) fn chmod(command: &str, modes: Modes, instead: &str) -> String {
+    match modes {
+        Modes::Kept => command.to_owned(),
+        Modes::Fixed(kind) => {
+            format!("chmod changes nothing there, because {kind} keeps no modes. {instead}")
+        }
+        Modes::WindowsDrive => format!(
+            "chmod changes nothing on a Windows drive. {instead}\n\
+             Or have WSL keep modes there: in /etc/wsl.conf, set `options = \"metadata,umask=077\"` under `[automount]`;\n\
+             then run `wsl --shutdown` in Windows."
+        ),
+        Modes::Uncertain(kind) => {
+            format!("{command}\nIf that changes nothing, this {kind} mount keeps no modes. {instead}")
+        }
+    }
+}
+
+/// Where a vault goes instead.
+pub(in crate::cli) const MOVE_VAULT: &str = "Move the vault to a file system that keeps them, such as your home folder's, and name it with `--vault`.";
+
+/// Where another file goes instead.
+pub(in crate::cli) const MOVE_FILE: &str =
+    "Move the file to a file system that keeps them, such as your home folder's.";
 
 /// The remedy for a file of another user. Nothing is ever given to root: in another's home its owner could not use it
 /// any more.
@@ -305,4 +333,24 @@ fn comparisons(standing: Standing, path: &Path) -> Vec<String> {
 /// The line that compares the vault with another copy.
 pub(in crate::cli) fn compare(copy: &Path) -> String {
     format!("keyvault vault diff {}", output::quoted(copy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_mode_cannot_be_changed_the_remedy_is_another_place() {
+        let told = |modes| chmod("chmod 600 'vault.db'", modes, MOVE_VAULT);
+        assert_eq!(told(Modes::Kept), "chmod 600 'vault.db'");
+        let fixed = told(Modes::Fixed("exFAT"));
+        assert!(
+            fixed.contains("exFAT keeps no modes. Move the vault") && !fixed.contains("chmod 600"),
+            "{fixed}"
+        );
+        let windows = told(Modes::WindowsDrive);
+        assert!(windows.contains("/etc/wsl.conf") && !windows.contains("chmod 600"), "{windows}");
+        let uncertain = told(Modes::Uncertain("FUSE"));
+        assert!(uncertain.starts_with("chmod 600 'vault.db'\nIf that changes nothing"), "{uncertain}");
+    }
 }

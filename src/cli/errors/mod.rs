@@ -116,6 +116,12 @@ impl Failure {
         Self { message, ..self }
     }
 
+    /// Puts a likely cause before the remedy.
+    pub(in crate::cli) fn because(self, cause: &str) -> Self {
+        let hint = self.hint.map_or_else(|| cause.to_owned(), |remedy| format!("{cause}\n{remedy}"));
+        Self { hint: Some(hint), ..self }
+    }
+
     /// Returns `true` if the change may have been made in spite of the failure.
     pub(in crate::cli) fn is_undecided(&self) -> bool {
         self.kind == "undecided"
@@ -276,13 +282,29 @@ impl Failure {
             PromptError::NoTerminal => Self::locked(),
             PromptError::Interrupted => Self::new(code::INTERRUPTED, "interrupted", message, None),
             PromptError::Eof => Self::new(code::LOCKED, "locked", message, None),
+            PromptError::Lines => Self::usage(
+                &message,
+                Some(
+                    "What followed the first line was discarded. For a value of several lines, use `--file FILE` or a pipe.",
+                ),
+            ),
+            PromptError::Control => Self::usage(
+                &message,
+                Some(
+                    "Keys such as Tab are not part of an answer. For such a value, use `--file FILE` or a pipe.",
+                ),
+            ),
             PromptError::TooLong { .. } => Self::usage(&error.to_string(), None),
             PromptError::Io(_) => Self::failed(&error.to_string(), None),
         }
     }
 
     pub(in crate::cli) fn passphrase(unfit: Unfit) -> Self {
-        remedy::usage(PASSPHRASE_FORM).after(&UnlockError::Passphrase(unfit))
+        let remedy = match unfit {
+            Unfit::Untypeable(_) => "It could not be typed at a prompt. Remove that, and try again.",
+            Unfit::Empty | Unfit::TooLong | Unfit::NotUtf8 => PASSPHRASE_FORM,
+        };
+        remedy::usage(remedy).after(&UnlockError::Passphrase(unfit))
     }
 
     pub(in crate::cli) fn session(error: &SessionError) -> Self {

@@ -8,7 +8,9 @@ use crate::project::{Ask, FileError, PlaceError, Profile, ProjectFile, What};
 use keyvault_core::name::KeyName;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::similar::nearest;
+use keyvault_os::fs::modes::Modes;
 
+use super::file_sentences;
 use super::remedy::{Remedy, refused};
 use super::sentences::{did_you_mean, looks_like_a_value};
 use super::{Failure, code, reason};
@@ -60,7 +62,12 @@ impl Failure {
             }
             PlaceError::TooDeep { .. } => refused("Extend one file that has all the entries."),
             PlaceError::WritableByOthers { path, .. } => {
-                refused(format!("chmod go-w {}", output::quoted(path)))
+                let command = format!("chmod go-w {}", output::quoted(path));
+                refused(file_sentences::chmod(
+                    &command,
+                    Modes::at(path),
+                    "Move the project to a file system that keeps them, or choose keys with `--as VAR=NAME`, `--scope` or `--all`.",
+                ))
             }
             PlaceError::TooLong { .. } => Remedy::without_hint(code::REFUSED, "refused"),
             PlaceError::Io { path, source } => return Self::io(path, source),

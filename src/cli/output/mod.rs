@@ -246,16 +246,25 @@ fn json_for_terminals(json: &[u8]) -> Vec<u8> {
 /// A terminal that is narrower is treated as if it had so many columns.
 const MIN_COLUMNS: u16 = 40;
 
+/// The width of a terminal that has not been told its size: a serial line, a container's, one that a program made.
+const USUAL_COLUMNS: u16 = 80;
+
+/// How many columns a stream's terminal has; `None` if it is none.
+fn columns_of(stream: impl AsFd) -> Option<u16> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(if size.ws_col == 0 { USUAL_COLUMNS } else { size.ws_col.max(MIN_COLUMNS) })
+}
+
 /// How many columns stdout's terminal has; 80 if it is none.
 #[must_use]
 pub(crate) fn terminal_width() -> u16 {
-    rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(80, |size| size.ws_col.max(MIN_COLUMNS))
+    columns_of(rustix::stdio::stdout()).unwrap_or(USUAL_COLUMNS)
 }
 
 /// Text whose lines begin with `indent`, broken between words where a terminal would break within them. Lines that are
 /// indented already are commands to copy or lists, and stay whole.
 fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
-    let columns = rustix::termios::tcgetwinsize(stream).map_or(0, |size| size.ws_col);
+    let columns = columns_of(stream).unwrap_or(0);
     let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
         .initial_indent(indent)
         .subsequent_indent(indent)
@@ -275,7 +284,7 @@ fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
 fn fitted_lists(text: &str, stream: impl AsFd) -> String {
     let (first, items) = text.split_once('\n').unwrap_or((text, ""));
     let mut shown = fitted(first, "", &stream);
-    let columns = rustix::termios::tcgetwinsize(&stream).map_or(0, |size| size.ws_col);
+    let columns = columns_of(&stream).unwrap_or(0);
     for item in items.lines() {
         shown.push('\n');
         shown.push_str(&hanging_at(item, 4, columns));
@@ -286,7 +295,7 @@ fn fitted_lists(text: &str, stream: impl AsFd) -> String {
 /// A line whose text begins at `column`; on a terminal what does not fit goes on there in the next ones.
 #[must_use]
 pub(crate) fn hanging(line: &str, column: usize) -> String {
-    let columns = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).map_or(0, |size| size.ws_col);
+    let columns = columns_of(rustix::stdio::stdout()).unwrap_or(0);
     hanging_at(line, column, columns)
 }
 

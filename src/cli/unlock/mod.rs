@@ -12,6 +12,7 @@ use std::path::Path;
 use keyvault_core::crypto;
 use keyvault_core::secret::{ReadError, SecretBytes};
 use keyvault_os::fs::lock::{ANSWER, FileLock, Held};
+use keyvault_os::fs::modes::Modes;
 use keyvault_os::fs::{memory_folder, private};
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::LogGap;
@@ -28,7 +29,7 @@ use self::keyring::Keep;
 use self::order::ORDER;
 use super::context::{
     Context, NOT_TYPED, STDIN, read_secret, refuse_terminal, runtime_folder, state_folder, variable,
-    without_final_newline,
+    without_line_end,
 };
 use super::errors::{Failure, file_sentences};
 use super::output;
@@ -42,8 +43,8 @@ pub(in crate::cli) const PASSPHRASE_FILE: &str = "KEYVAULT_PASSPHRASE_FILE";
 /// Contains the passphrase itself, which other processes of the user can read; [`PASSPHRASE_FILE`] comes first.
 pub(in crate::cli) const PASSPHRASE: &str = "KEYVAULT_PASSPHRASE";
 
-/// How often a passphrase may be typed.
-const TRIES: u32 = 3;
+/// How often a passphrase or a recovery code may be typed.
+pub(in crate::cli) const TRIES: u32 = 3;
 
 /// The remedy where another command has asked, here or on another terminal, and nobody answers it.
 pub(in crate::cli) const UNANSWERED: &str =
@@ -460,6 +461,8 @@ impl Context {
         Err(Failure::of(VaultError::Unlock(UnlockError::Wrong(Secret::Passphrase)), &path))
     }
 
+    /// Opens the vault with a passphrase that nobody typed. If it is wrong and looks as if something came along with it, that
+    /// is said.
     pub(in crate::cli) fn open_passphrase(
         &self,
         vault: &mut Vault,
@@ -467,7 +470,16 @@ impl Context {
     ) -> Result<Access, Failure> {
         let opened = vault.open_passphrase(passphrase);
         self.name_slots(vault, opened.as_ref().ok());
-        opened.map_err(|error| self.refused(vault, error))
+        opened.map_err(|error| {
+            let wrong = matches!(error, VaultError::Unlock(UnlockError::Wrong(_)));
+            let failure = self.refused(vault, error);
+            match passphrase.oddity().filter(|_| wrong) {
+                Some(oddity) => {
+                    failure.because(&format!("What was given {oddity}, which may not be part of it."))
+                }
+                None => failure,
+            }
+        })
     }
 
     fn open_key_file(&self, vault: &mut Vault, file: &KeyFile) -> Result<Access, Failure> {
@@ -558,23 +570,23 @@ impl Context {
         Passphrase::new(&given).map(Some).map_err(Failure::passphrase)
     }
 
-    /// A passphrase from a file, without its final newline.
+    /// A passphrase from a file, without its line end.
     pub(in crate::cli) fn passphrase_file(&self, path: &Path) -> Result<SecretBytes, Failure> {
-        // One byte more than a passphrase may have, for the newline; what is longer still has too much of the other.
+        // Two bytes more than a passphrase may have, for the line end; what is longer still has too much of the other.
         let read = if path == Path::new("-") {
             let mut stdin = std::io::stdin().lock();
             refuse_terminal(&stdin, Path::new(STDIN), NOT_TYPED)?;
-            SecretBytes::read_from(&mut stdin, MAX_LEN + 1)
+            SecretBytes::read_from(&mut stdin, MAX_LEN + 2)
         } else {
             let mut file = self.open_private(path)?;
             refuse_terminal(&file, path, NOT_TYPED)?;
-            SecretBytes::read_from(&mut file, MAX_LEN + 1)
+            SecretBytes::read_from(&mut file, MAX_LEN + 2)
         };
         let bytes = read.map_err(|error| match error {
             ReadError::TooLong { .. } => Failure::passphrase(Unfit::TooLong),
             ReadError::Io(error) => Failure::io(path, &error),
         })?;
-        Ok(without_final_newline(bytes).0)
+        Ok(without_line_end(bytes).0)
     }
 
     /// Reads a file that others should not read, and says so if they can.
@@ -585,7 +597,9 @@ impl Context {
     fn open_private(&self, path: &Path) -> Result<File, Failure> {
         let (file, readable) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
         if readable.is_some() {
-            self.ui.warn(&format!("Others can read {0}. Fix it: chmod 600 {0}", path.display()));
+            let command = format!("chmod 600 {}", path.display());
+            let remedy = file_sentences::chmod(&command, Modes::at(path), file_sentences::MOVE_FILE);
+            self.ui.warn(&format!("Others can read {}. Fix it: {remedy}", path.display()));
         }
         Ok(file)
     }

@@ -14,6 +14,7 @@ use keyvault_vault::unlock::recovery::RecoveryCode;
 
 use crate::cli::context::{Context, variable};
 use crate::cli::errors::{Failure, code};
+use crate::cli::prompt as ask;
 
 /// Where a new recovery code goes.
 #[derive(Debug, Clone, Args)]
@@ -139,7 +140,8 @@ pub(in crate::cli) fn new_passphrase(context: &Context, file: Option<&Path>) -> 
     use std::os::unix::ffi::OsStrExt;
     require_new_passphrase(context, file)?;
     let read = |file: &Path| {
-        context.passphrase_file(file).and_then(|bytes| Passphrase::new(&bytes).map_err(Failure::passphrase))
+        let bytes = context.passphrase_file(file)?;
+        to_be_set(context, Passphrase::new(&bytes).map_err(Failure::passphrase)?)
     };
     if let Some(file) = file {
         return read(file);
@@ -148,9 +150,21 @@ pub(in crate::cli) fn new_passphrase(context: &Context, file: Option<&Path>) -> 
         return read(Path::new(&file)).map_err(|failure| failure.named(NEW_PASSPHRASE_FILE));
     }
     match variable(NEW_PASSPHRASE) {
-        Some(text) => Passphrase::new(&SecretBytes::copy_from(text.as_bytes())).map_err(Failure::passphrase),
+        Some(text) => {
+            let given = Passphrase::new(&SecretBytes::copy_from(text.as_bytes()));
+            to_be_set(context, given.map_err(Failure::passphrase)?)
+        }
         None => ask_passphrase(context),
     }
+}
+
+/// A passphrase that is about to be set: one that nobody could type is refused, and blanks around it are pointed out.
+pub(in crate::cli) fn to_be_set(context: &Context, passphrase: Passphrase) -> Result<Passphrase, Failure> {
+    passphrase.refuse_untypeable().map_err(Failure::passphrase)?;
+    if let Some(oddity) = passphrase.oddity() {
+        context.ui.warn(&format!("The passphrase {oddity}, which has to be typed as well."));
+    }
+    Ok(passphrase)
 }
 
 /// Refuses, before anything is asked, where nobody can give one.
@@ -169,18 +183,28 @@ pub(in crate::cli) fn require_new_passphrase(context: &Context, file: Option<&Pa
 pub(in crate::cli) fn ask_passphrase(context: &Context) -> Result<Passphrase, Failure> {
     loop {
         let first = context.typed_passphrase("New passphrase: ")?;
-        context.ui.note(&estimate(&first));
+        let Estimate { told, weak } = estimate(&first);
+        context.ui.note(&told);
+        if weak && !ask::confirm("", "Use this weak passphrase anyway?")? {
+            continue;
+        }
         let second = context.typed_passphrase("Repeat the passphrase: ")?;
         if first.expose() == second.expose() {
-            return Ok(first);
+            return to_be_set(context, first);
         }
         context.ui.note("The passphrases don't match. Try again.");
     }
 }
 
+struct Estimate {
+    told: String,
+    /// Guessed within days at the most.
+    weak: bool,
+}
+
 /// How long guessing would take somebody who has the file and a lot of machines: zxcvbn's guesses at 10,000 a second,
 /// which is generous against Argon2id.
-fn estimate(passphrase: &Passphrase) -> String {
+fn estimate(passphrase: &Passphrase) -> Estimate {
     let text = std::str::from_utf8(passphrase.expose()).unwrap_or_default();
     let estimate = zxcvbn::zxcvbn(text, &["keyvault"]);
     let time = estimate.crack_times().offline_slow_hashing_1e4_per_second();
@@ -194,7 +218,8 @@ fn estimate(passphrase: &Passphrase) -> String {
         .feedback()
         .and_then(|feedback| feedback.suggestions().first())
         .map_or_else(String::new, |suggestion| format!("\n{suggestion}"));
-    format!("{verdict}: someone with the file would need {time} to guess it.{advice}")
+    let told = format!("{verdict}: someone with the file would need {time} to guess it.{advice}");
+    Estimate { told, weak: verdict == "Weak" }
 }
 
 /// Shows the code on the terminal, and asks for its last group, so that it was written down and not clicked away.

@@ -8,7 +8,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName};
 
 use keyvault_vault::StoreError;
-use keyvault_vault::{Encoding, Fragment, KeyView, Unrecorded, VaultError, VersionState};
+use keyvault_vault::{Encoding, Fragment, JsonField, KeyView, Unrecorded, VaultError, VersionState};
 
 use super::problem::Problem;
 use super::stage::{Part, Resolved, Staging};
@@ -50,8 +50,18 @@ pub enum Piece {
         name: KeyName,
         /// The version; the current one if none is named.
         version: Option<u32>,
+        /// The field of a value that is JSON; the whole value if none is named.
+        field: Option<JsonField>,
         encoding: Encoding,
     },
+}
+
+impl Piece {
+    /// A key's current value, byte for byte.
+    #[must_use]
+    pub fn whole(name: KeyName) -> Self {
+        Self::Value { name, version: None, field: None, encoding: Encoding::Raw }
+    }
 }
 
 /// How it stands with a variable.
@@ -72,10 +82,15 @@ struct Found {
     version: u32,
     /// True if the reference names this version.
     pinned: bool,
+    /// The field of its value, where one is named.
+    field: Option<Unrecorded>,
 }
 
-/// The keys of a composed variable, each once.
-type Sources = BTreeMap<(KeyName, Option<u32>), Found>;
+/// The name, version, and field that a piece names.
+type Wanted = (KeyName, Option<u32>, Option<JsonField>);
+
+/// The keys of a composed variable, each once for each of its versions and fields.
+type Sources = BTreeMap<Wanted, Found>;
 
 impl Staging<'_> {
     /// Stages what a composed variable comes to: a value, a default, nothing, or problems.
@@ -83,7 +98,7 @@ impl Staging<'_> {
         let (state, sources) = self.judge(composed)?;
         match &state {
             State::Ready => {
-                let value = self.made_of(&composed.pieces, Some(&composed.variable), &sources)?;
+                let value = self.made_of(&composed.pieces, Some(&composed.variable), sources)?;
                 self.staged.values.extend(value);
             }
             State::Wrong(problems) => self.staged.problems.extend(asked(&composed.variable, problems)),
@@ -97,7 +112,7 @@ impl Staging<'_> {
     pub(super) fn take_text(&mut self, pieces: &[Piece]) -> Result<(), VaultError> {
         let (sources, problems) = self.sources(pieces)?;
         if problems.is_empty() {
-            let value = self.made_of(pieces, None, &sources)?;
+            let value = self.made_of(pieces, None, sources)?;
             self.staged.values.extend(value);
         }
         self.staged.problems.extend(problems);
@@ -141,24 +156,44 @@ impl Staging<'_> {
         let wanted: BTreeSet<_> = pieces
             .iter()
             .filter_map(|piece| match piece {
-                Piece::Value { name, version, .. } => Some((name, *version)),
+                Piece::Value { name, version, field, .. } => Some((name, *version, field.as_ref())),
                 Piece::Text(_) => None,
             })
             .collect();
-        for (name, wanted) in wanted {
-            let Some(key) = self.keys.named(name)? else {
-                problems.push(self.missing(name)?);
-                continue;
-            };
-            match usable(&key, wanted, self.now) {
-                Ok(version) => {
-                    let pinned = wanted.is_some();
-                    sources.insert((name.clone(), wanted), Found { key, version, pinned });
+        for (name, wanted, field) in wanted {
+            match self.found(name, wanted, field)? {
+                Ok(found) => {
+                    sources.insert((name.clone(), wanted, field.cloned()), found);
                 }
+                // A key that is missing, under each of its versions and fields, is said once.
+                Err(problem) if problems.contains(&problem) => {}
                 Err(problem) => problems.push(problem),
             }
         }
         Ok((sources, problems))
+    }
+
+    fn found(
+        &mut self,
+        name: &KeyName,
+        wanted: Option<u32>,
+        field: Option<&JsonField>,
+    ) -> Result<Result<Found, Problem>, VaultError> {
+        let Some(key) = self.keys.named(name)? else { return Ok(Err(self.missing(name)?)) };
+        let version = match usable(&key, wanted, self.now) {
+            Ok(version) => version,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let mut found = Found { key, version, pinned: wanted.is_some(), field: None };
+        if let Some(field) = field {
+            match self.keys.value(&found.key, version)?.field(field) {
+                Ok(value) => found.field = Some(value),
+                Err(why) => {
+                    return Ok(Err(Problem::Field { name: name.clone(), field: field.clone(), why }));
+                }
+            }
+        }
+        Ok(Ok(found))
     }
 
     /// The value of these pieces; `None` if they name no key.
@@ -166,59 +201,56 @@ impl Staging<'_> {
         &mut self,
         pieces: &[Piece],
         variable: Option<&EnvName>,
-        sources: &Sources,
+        sources: Sources,
     ) -> Result<Option<Resolved<Unrecorded>>, VaultError> {
-        let first = pieces.iter().find_map(|piece| match piece {
-            Piece::Value { name, version, .. } => sources.get(&(name.clone(), *version)),
-            Piece::Text(_) => None,
-        });
+        let first = pieces.iter().find_map(|piece| sources.get(&wanted_by(piece)?));
         let Some(first) = first else { return Ok(None) };
+        let (name, version, key, pinned) =
+            (first.key.name().clone(), first.version, *first.key.id(), first.pinned);
+        let public = sources.values().all(|found| found.key.public());
+        let expires = sources.values().filter_map(|found| found.key.expires()).min();
         let (value, parts) = self.compose(pieces, sources)?;
         let own = matches!(pieces, [Piece::Value { encoding: Encoding::Raw, .. }]);
-        Ok(Some(Resolved {
-            name: first.key.name().clone(),
-            version: first.version,
-            key: *first.key.id(),
-            pinned: first.pinned,
-            variable: variable.cloned(),
-            value,
-            public: sources.values().all(|found| found.key.public()),
-            expires: sources.values().filter_map(|found| found.key.expires()).min(),
-            parts: if own { Vec::new() } else { parts },
-        }))
+        let parts = if own { Vec::new() } else { parts };
+        let variable = variable.cloned();
+        Ok(Some(Resolved { name, version, key, pinned, variable, value, public, expires, parts }))
     }
 
     /// The pieces as one value, and the values that it was made of.
     fn compose(
         &mut self,
         pieces: &[Piece],
-        sources: &Sources,
+        sources: Sources,
     ) -> Result<(Unrecorded, Vec<Part<Unrecorded>>), VaultError> {
         let mut parts = BTreeMap::new();
-        for (wanted, found) in sources {
-            parts.insert(wanted, (self.keys.value(&found.key, found.version)?, found));
+        for (wanted, Found { key, version, pinned, field }) in sources {
+            let value = match field {
+                Some(field) => field,
+                None => self.keys.value(&key, version)?,
+            };
+            let (name, public) = (key.name().clone(), key.public());
+            parts.insert(wanted, Part { name, version, value, public, key: *key.id(), pinned });
         }
         let mut fragments = Vec::with_capacity(pieces.len());
         for piece in pieces {
             fragments.push(match piece {
                 Piece::Text(text) => Fragment::Text(text),
-                Piece::Value { name, version, encoding } => {
-                    let part = parts.get(&(name.clone(), *version));
-                    let (value, _) = part.ok_or_else(|| damaged("key: it is gone"))?;
-                    Fragment::Value(value, *encoding)
+                Piece::Value { encoding, .. } => {
+                    let part = wanted_by(piece).and_then(|wanted| parts.get(&wanted));
+                    Fragment::Value(&part.ok_or_else(|| damaged("key: it is gone"))?.value, *encoding)
                 }
             });
         }
         let whole = Unrecorded::compose(&fragments)?;
-        let part = |(value, found): (Unrecorded, &Found)| Part {
-            name: found.key.name().clone(),
-            version: found.version,
-            value,
-            public: found.key.public(),
-            key: *found.key.id(),
-            pinned: found.pinned,
-        };
-        Ok((whole, parts.into_values().map(part).collect()))
+        Ok((whole, parts.into_values().collect()))
+    }
+}
+
+/// The name, version, and field that a piece names; `None` for text.
+fn wanted_by(piece: &Piece) -> Option<Wanted> {
+    match piece {
+        Piece::Value { name, version, field, .. } => Some((name.clone(), *version, field.clone())),
+        Piece::Text(_) => None,
     }
 }
 

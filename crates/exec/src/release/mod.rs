@@ -13,4 +13,4 @@ pub use self::compose::{ComposedVariable, Piece, State, WhenMissing};
 pub use self::problem::{Problem, Refusal, ReleaseError};
 pub use self::select::Selection;
 pub use self::stage::{Fitted, Part, Preview, Released, Resolved, Skipped, Staged, stage, stage_text};
-pub use keyvault_vault::Encoding;
+pub use keyvault_vault::{Encoding, JsonField};

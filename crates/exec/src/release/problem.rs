@@ -9,7 +9,7 @@ use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::text::list;
 use keyvault_vault::time::local;
-use keyvault_vault::{TokenKind, VaultError, hides_its_name};
+use keyvault_vault::{FieldFault, JsonField, TokenKind, VaultError, hides_its_name};
 
 /// Something that is wrong with what was asked for. `Display` is a line of [`Refusal`]'s message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +80,8 @@ pub enum Problem {
         /// Its state; `None` if there is no such version.
         state: Option<&'static str>,
     },
+    #[error("{name}, field {field}: {why}")]
+    Field { name: KeyName, field: JsonField, why: FieldFault },
     /// Something is wrong with a variable that a file asks for.
     #[error("{variable} <- {problem}")]
     Asked { variable: EnvName, problem: Box<Problem> },

@@ -50,12 +50,12 @@ impl Resolved<Unrecorded> {
     }
 }
 
-/// A key's value within a composed one.
+/// A key's value within a composed one, or a field of it.
 #[derive(Debug)]
 pub struct Part<V = SecretBytes> {
     pub name: KeyName,
     pub version: u32,
-    /// As the vault holds it, without an encoding.
+    /// Without an encoding.
     pub value: V,
     /// True if the value is no secret.
     pub public: bool,
@@ -206,8 +206,11 @@ impl<M> Fitted<'_, M> {
             .values
             .iter()
             .flat_map(|value| value.sources().map(|(name, _)| (name.clone(), value.variable.clone())));
+        let mut keys: Vec<_> = keys.collect();
+        // Two fields of a key are one key.
+        keys.dedup();
         Preview {
-            keys: keys.collect(),
+            keys,
             left_out: content.left_out().map(|(variable, why)| (variable.clone(), why.to_vec())).collect(),
             defaults: content.defaults().map(|(variable, _)| variable.clone()).collect(),
             skipped: content.skipped,

@@ -3,6 +3,7 @@
 pub mod fault;
 pub mod lock;
 pub mod memory_folder;
+pub mod modes;
 pub mod private;
 pub mod sync_conflicts;
 pub mod sync_service;

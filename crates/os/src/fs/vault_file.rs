@@ -16,6 +16,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, chmodat, fstat, lstat, openat, statat};
 use rustix::process::geteuid;
@@ -95,7 +96,8 @@ fn check(
     let (folder_path, name, folder) = locate_and_check(path)?;
     let path = folder_path.join(&name);
 
-    let file = look(&folder, &path, &name).map_err(|error| io_fault(&path, error))?;
+    let mut file = look(&folder, &path, &name).map_err(|error| io_fault(&path, error))?;
+    settle(&mut file, &path);
     let mut tightened = check_file(&file.facts, &path)? && tighten(&folder, &path, &name)?;
     if file.facts.st_size == 0 {
         return Err(FileFault::Empty { path });
@@ -158,6 +160,39 @@ pub fn prepare_new(path: &Path) -> Result<PathBuf, FileFault> {
 struct Seen {
     facts: Stat,
     held: Option<File>,
+}
+
+/// Reads a file with two names again for a while. Where a file system has no rename that replaces nothing, a new vault has two
+/// for a moment, and FUSE may go on telling of both for a second after that.
+fn settle(file: &mut Seen, path: &Path) {
+    const PAUSE: Duration = Duration::from_millis(10);
+    const MOST: u32 = 100;
+    if FileType::from_raw_mode(file.facts.st_mode) != FileType::RegularFile {
+        return;
+    }
+    for _ in 0..MOST {
+        if file.facts.st_nlink != 2 {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+        #[cfg(target_os = "linux")]
+        if let Some(held) = &file.held
+            && let Ok(now) = rustix::fs::statx(
+                held,
+                "",
+                AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC,
+                rustix::fs::StatxFlags::NLINK,
+            )
+        {
+            file.facts.st_nlink = now.stx_nlink.into();
+            continue;
+        }
+        // By its name, if that still leads to it.
+        match lstat(path) {
+            Ok(now) if identity(&now) == identity(&file.facts) => file.facts.st_nlink = now.st_nlink,
+            _ => return,
+        }
+    }
 }
 
 /// An `O_PATH` descriptor where there is such a thing; it neither opens the file nor takes part in its locks.
@@ -251,7 +286,9 @@ fn tighten(folder: &Seen, path: &Path, name: &OsStr) -> Result<bool, FileFault> 
     use rustix::io::Errno;
     let Some(folder) = &folder.held else { return Ok(false) };
     match chmodat(folder, name, Mode::RUSR | Mode::WUSR, AtFlags::empty()) {
-        Ok(()) => Ok(true),
+        // Some file systems without modes accept a new one, and keep the old.
+        Ok(()) => Ok(lstat(path)
+            .is_ok_and(|facts| !Mode::from_raw_mode(facts.st_mode).intersects(Mode::RWXG | Mode::RWXO))),
         Err(Errno::ROFS | Errno::PERM | Errno::NOENT) => Ok(false),
         Err(error) => Err(io_fault(path, error.into())),
     }
@@ -412,11 +449,27 @@ mod tests {
         let other = folder.path().join("other");
         fs::hard_link(&path, &other).unwrap();
         assert!(matches!(check_vault(&path), Err(FileFault::HardLink { links: 2, .. })));
+        fs::remove_file(&other).unwrap();
+        fs::hard_link(&path, &other).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(matches!(checked.still_same(), Err(FileFault::Swapped { .. })));
         symlink(&other, &path).unwrap();
         assert!(matches!(check_vault(&path), Err(FileFault::Symlink { .. })));
         assert!(matches!(checked.still_same(), Err(FileFault::Swapped { .. })));
+    }
+
+    /// Another process makes the vault on a file system that has no rename without replacing.
+    #[test]
+    fn a_second_name_that_is_about_to_go_is_waited_for() {
+        let (folder, path) = vault();
+        let other = folder.path().join("vault.db.new-0123456789abcdef");
+        fs::hard_link(&path, &other).unwrap();
+        let remove = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            fs::remove_file(other).unwrap();
+        });
+        assert!(check_vault(&path).is_ok());
+        remove.join().unwrap();
     }
 
     #[test]

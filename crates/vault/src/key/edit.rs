@@ -79,6 +79,31 @@ impl Edit {
     }
 }
 
+/// Refuses a name for a new key as [`create`] would, before anything else is asked for it.
+pub fn check_new(
+    vault: &mut Vault,
+    access: &Access,
+    name: &KeyName,
+    variable: Option<&EnvName>,
+) -> Result<(), VaultError> {
+    vault.read(access, |tx| {
+        refuse_existing(tx, name)?;
+        variable_of(name, variable).map(|_| ())
+    })
+}
+
+fn refuse_existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<(), VaultError> {
+    match tx.key(name)? {
+        Some(_) => Err(VaultError::KeysExist(vec![name.clone()])),
+        None => Ok(()),
+    }
+}
+
+fn variable_of(name: &KeyName, variable: Option<&EnvName>) -> Result<EnvName, VaultError> {
+    let own = || name.default_variable().map_err(|why| VaultError::NoVariable { name: name.clone(), why });
+    variable.cloned().map_or_else(own, Ok)
+}
+
 /// Makes a key. With `reveal`, the value comes back, and the log says so.
 pub fn create(
     vault: &mut Vault,
@@ -88,9 +113,7 @@ pub fn create(
     reveal: bool,
 ) -> Result<(KeyRecord, Option<SecretBytes>), VaultError> {
     vault.change(access, world, |tx| {
-        if tx.key(&new.name)?.is_some() {
-            return Err(VaultError::KeysExist(vec![new.name.clone()]));
-        }
+        refuse_existing(tx, &new.name)?;
         let action = match new.origin {
             Origin::Recipe(_) => Action::Generate,
             Origin::Given(_) => Action::Add,
@@ -244,13 +267,7 @@ pub(crate) fn write_new(
     new: &NewKey,
     world: &World<'_>,
 ) -> Result<(KeyRecord, SecretBytes), VaultError> {
-    let variable = match &new.variable {
-        Some(variable) => variable.clone(),
-        None => new
-            .name
-            .default_variable()
-            .map_err(|why| VaultError::NoVariable { name: new.name.clone(), why })?,
-    };
+    let variable = variable_of(&new.name, new.variable.as_ref())?;
     let mut id = [0; 16];
     world.rng.fill(&mut id)?;
     let mut key = KeyRecord {

@@ -11,7 +11,7 @@ pub(crate) mod versions;
 
 pub use self::disable::{Switched, disable, enable};
 pub(crate) use self::edit::all_existing;
-pub use self::edit::{create, edit, list, public_values, remove, reveal, show};
+pub use self::edit::{check_new, create, edit, list, public_values, remove, reveal, show};
 pub use self::history::usage;
 pub use self::import::{import, preview_import};
 pub use self::rotate::{due, history, revoke, rollback, rotate};

@@ -4,6 +4,7 @@
 //! verifies by its own keys, and records every read before its value leaves: in the vault's audit log, in the token's,
 //! or next to the bundle. The choice of keys, and where they go, is the caller's.
 
+pub(crate) mod json;
 pub(crate) mod key_source;
 pub(crate) mod key_view;
 pub(crate) mod reading;
@@ -16,6 +17,7 @@ use std::path::Path;
 use crate::audit::Action;
 use crate::state::pin::Memory;
 
+pub use self::json::{FieldFault, JsonField, JsonKind, JsonText, NotAField, NotJson};
 pub use self::key_source::KeySource;
 pub use self::key_view::KeyView;
 use self::reading::Bundled;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use keyvault_core::secret::{Full, SecretBytes, SecretWriter};
 
+use super::json::{self, FieldFault, JsonField};
 use super::key_view::KeyView;
 use crate::audit::KeyRef;
 use crate::error::VaultError;
@@ -128,6 +129,11 @@ impl Unrecorded {
             .map_err(|Full| damaged("a composed value has another size"))?;
         }
         Ok(Self { value: whole.finish(), versions })
+    }
+
+    /// A field of a value that is JSON.
+    pub fn field(&self, path: &JsonField) -> Result<Self, FieldFault> {
+        Ok(Self { value: json::field(self.value.expose(), path)?, versions: self.versions.clone() })
     }
 
     #[must_use]

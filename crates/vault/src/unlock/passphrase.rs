@@ -21,6 +21,26 @@ pub enum Unfit {
     /// Not UTF-8.
     #[error("is not UTF-8")]
     NotUtf8,
+    /// It opens nothing at a prompt. Refused only where it is set: what is set already has to open.
+    #[error("{0}")]
+    Untypeable(Oddity),
+}
+
+/// Something about a passphrase that its owner may not have meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Oddity {
+    #[error("ends in a carriage return (CR)")]
+    CarriageReturn,
+    #[error("has several lines")]
+    Lines,
+    /// U+FEFF, wherever it is.
+    #[error("contains a byte order mark (U+FEFF)")]
+    ByteOrderMark,
+    #[error("contains a control character")]
+    Control,
+    /// It can be typed all the same.
+    #[error("begins or ends with a blank")]
+    Blank,
 }
 
 /// A passphrase in NFC.
@@ -48,6 +68,28 @@ impl Passphrase {
         Ok(Self(normal.finish()))
     }
 
+    /// What is odd about it, the likeliest cause of a mistake first.
+    #[must_use]
+    pub fn oddity(&self) -> Option<Oddity> {
+        let text = std::str::from_utf8(self.expose()).unwrap_or_default();
+        let found = [
+            (text.ends_with('\r'), Oddity::CarriageReturn),
+            (text.contains('\n'), Oddity::Lines),
+            (text.contains('\u{FEFF}'), Oddity::ByteOrderMark),
+            (text.contains(char::is_control), Oddity::Control),
+            (text.trim() != text, Oddity::Blank),
+        ];
+        found.into_iter().find(|(is, _)| *is).map(|(_, oddity)| oddity)
+    }
+
+    /// Refuses one that is to be set and that nobody could type.
+    pub fn refuse_untypeable(&self) -> Result<(), Unfit> {
+        match self.oddity() {
+            None | Some(Oddity::Blank) => Ok(()),
+            Some(oddity) => Err(Unfit::Untypeable(oddity)),
+        }
+    }
+
     /// The bytes that the KDF gets.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
@@ -61,6 +103,29 @@ mod tests {
 
     fn of(bytes: &[u8]) -> Result<Vec<u8>, Unfit> {
         Passphrase::new(&SecretBytes::copy_from(bytes)).map(|passphrase| passphrase.expose().to_vec())
+    }
+
+    #[test]
+    fn what_cannot_be_typed_is_no_new_passphrase() -> Result<(), Unfit> {
+        for (text, expected) in [
+            ("two words", None),
+            ("Zo\u{eb} \u{1f980}", None),
+            (" x", Some(Oddity::Blank)),
+            ("x\r", Some(Oddity::CarriageReturn)),
+            ("x\ny\r", Some(Oddity::CarriageReturn)),
+            ("x\ny", Some(Oddity::Lines)),
+            ("\u{feff}x", Some(Oddity::ByteOrderMark)),
+            ("x\u{feff}y", Some(Oddity::ByteOrderMark)),
+            ("x\ty", Some(Oddity::Control)),
+            ("x\u{85}y", Some(Oddity::Control)),
+            ("\u{1b}[200~x", Some(Oddity::Control)),
+        ] {
+            let passphrase = Passphrase::new(&SecretBytes::copy_from(text.as_bytes()))?;
+            assert_eq!(passphrase.oddity(), expected, "{text:?}");
+            let typeable = matches!(expected, None | Some(Oddity::Blank));
+            assert_eq!(passphrase.refuse_untypeable().is_ok(), typeable, "{text:?}");
+        }
+        Ok(())
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl RecoveryCode {
     }
 
     pub fn parse(text: &[u8]) -> Result<Self, UnlockError> {
+        let text = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(text);
         let mut characters = SecretWriter::with_capacity(CHARACTERS);
         for byte in text.iter().filter(|byte| !matches!(byte, b'-' | b' ' | b'\t' | b'\r' | b'\n')) {
             characters.push(&[*byte]).map_err(|_| UnlockError::NotACode)?;

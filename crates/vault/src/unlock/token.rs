@@ -59,9 +59,9 @@ impl Token {
             .map_err(|_| UnlockError::NotAToken)
     }
 
-    /// Reads a token back; white space around it does not matter.
+    /// Reads a token back; white space around it and a byte order mark before it do not matter.
     pub fn parse(text: &[u8]) -> Result<Self, UnlockError> {
-        let text = text.trim_ascii();
+        let text = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(text).trim_ascii();
         let right = text.len() == LEN
             && text
                 .strip_prefix(PREFIX.as_bytes())

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::cli::context::variable;
 use crate::cli::errors::file_sentences::{self, compare};
 use crate::cli::output::quoted;
+use keyvault_os::fs::modes::Modes;
 use keyvault_os::fs::{private, sync_conflicts, sync_service};
 use keyvault_os::process::actor::User;
 
@@ -109,7 +110,11 @@ fn mode(path: &Path, mode: u32, wanted: &str) -> Report {
     Report::finding(
         "files",
         format!("others can read or write {} (mode {:03o})", path.display(), mode & 0o777),
-        format!("chmod {wanted} {}", quoted(path)),
+        file_sentences::chmod(
+            &format!("chmod {wanted} {}", quoted(path)),
+            Modes::at(path),
+            file_sentences::MOVE_FILE,
+        ),
     )
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::args::{Choice, named};
+use crate::cli::cmd::import;
 use crate::cli::cmd::project::gate::{self, Believed, Defaults, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
@@ -30,7 +31,7 @@ pub(super) struct FromFiles {
     #[arg(long, value_name = "PROFILE", add = complete::profiles(), value_parser = named::<Profile>,
         conflicts_with_all = ["scope", "all"], help_heading = "Which keys")]
     profile: Option<Profile>,
-    /// The variables of this .env file, with values such as kv://NAME or kv://NAME?version=N; may be repeated
+    /// The variables of this .env file, with values such as kv://NAME, kv://NAME?version=N or kv://NAME?json=FIELD; may be repeated
     #[arg(long, value_name = "FILE", help_heading = "Which keys")]
     env_file: Vec<PathBuf>,
     #[command(flatten)]
@@ -59,7 +60,7 @@ impl FromFiles {
         let selection = Selection { apart: wanted.keys(), ..choice.selection() };
         let mut request = Request { selection, literals: Vec::new() };
         for path in &self.env_file {
-            read_env_file(path, &mut request)?;
+            read_env_file(context, path, &mut request)?;
         }
         let chosen = &request.selection;
         let by_label = chosen.all || !chosen.scopes.is_empty();
@@ -112,7 +113,7 @@ impl FromFiles {
 
 /// Reads an env-file. What it says is not asked about: it was named by hand. A variable of a later file takes the place
 /// of the same one before.
-fn read_env_file(path: &Path, request: &mut Request) -> Result<(), Failure> {
+fn read_env_file(context: &Context, path: &Path, request: &mut Request) -> Result<(), Failure> {
     let shown = path.display().to_string();
     let mut file = std::fs::File::open(path).map_err(|error| Failure::io(path, &error))?;
     let bytes = context::read_secret(&mut file, MAX_ENV_FILE, path)?;
@@ -121,9 +122,16 @@ fn read_env_file(path: &Path, request: &mut Request) -> Result<(), Failure> {
         let message = format!("{shown} cannot be used: {} {why}.", output::harmless_line(variable));
         Failure::usage(&message, Some("Nothing was released."))
     };
+    if !parsed.strays.is_empty() {
+        let (lines, are) = parsed.strays.told("is no assignment", "are no assignments");
+        return Err(Failure::usage(
+            &format!("{shown} cannot be used: {lines} {are}."),
+            Some("Nothing was released. Write NAME=value, and put quotes around a value of several lines."),
+        ));
+    }
+    import::warn_of_lost_values(context, &parsed);
     for entry in parsed.entries {
-        let variable =
-            EnvName::parse(&entry.variable).map_err(|why| wrong(&entry.variable, &why.to_string()))?;
+        let variable = entry.env_name().map_err(|why| wrong(&entry.variable, &why.to_string()))?;
         let text = std::str::from_utf8(entry.value.expose()).unwrap_or_default();
         let piece = reference::whole(text)
             .map_err(|why| wrong(&entry.variable, &format!("has an invalid reference: {why}")))?;

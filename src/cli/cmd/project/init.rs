@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::gate::{self, Found};
+use crate::cli::cmd::import;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::project_sentences;
 use crate::cli::errors::{Failure, code};
@@ -41,10 +42,10 @@ impl Init {
         let folder = gate::working_folder()?;
         refuse_if_there(&folder.join(FILE_NAME))?;
         let prefix = self.prefix.clone().unwrap_or_else(|| prefix_of(&folder));
-        let (variables, left_out) = self.variables()?;
+        let (variables, left_out) = self.variables(context)?;
         let mut entries = Vec::with_capacity(variables.len());
-        for variable in variables {
-            let name = KeyName::parse(&format!("{prefix}{variable}")).map_err(|why| {
+        for (variable, path) in variables {
+            let name = KeyName::parse(&format!("{prefix}{path}")).map_err(|why| {
                 let message = format!("With this prefix, the key name for {variable} {why}.");
                 Failure::usage(&message, Some("Choose another `--prefix`."))
             })?;
@@ -54,11 +55,15 @@ impl Init {
         let turn = gate::turn(context, &approvals)?;
         let found = write(&folder, &entries, !self.no_schema)?;
         // Names in capitals only: a key that was named by hand, as most are, cannot be reached through a name that the
-        // repository's own .env.example chose. Nor can one that was imported without a prefix.
+        // repository's own .env.example chose, or through a path in JSON. Nor can one that was imported without a prefix.
         let conventional =
             |variable: &str| !variable.contains(|c: char| c.is_ascii_lowercase()) && variable != "_";
         let asks = found.file.all().map(|(section, entry)| Ask::of(section, entry));
-        let asks = asks.filter(|ask| !prefix.is_empty() && conventional(&ask.variable)).collect();
+        let after_variable =
+            |ask: &Ask| ask.key.as_ref().is_some_and(|key| *key == format!("{prefix}{}", ask.variable));
+        let asks = asks
+            .filter(|ask| !prefix.is_empty() && conventional(&ask.variable) && after_variable(ask))
+            .collect();
         approvals
             .approve(&found.path, &asks, &turn)
             .map_err(|error| project_sentences::not_remembered(&error))?;
@@ -107,27 +112,31 @@ impl Init {
         Ok(code::DONE)
     }
 
-    /// The variables of the files, each once, and those that a project file may not set. Values are read, as there is no
-    /// other way to find where they end, and dropped.
+    /// The variables of the files, each once and with the end of its key's name, and those that a project file may not
+    /// set. Values are read, as there is no other way to find where they end, and dropped.
     ///
     /// Neither the text behind a variable is looked at nor the vault: a file of the repository would otherwise choose
     /// which keys are approved.
-    fn variables(&self) -> Result<(Vec<EnvName>, Vec<String>), Failure> {
+    fn variables(&self, context: &Context) -> Result<(Vec<Named>, Vec<String>), Failure> {
         let named: Vec<PathBuf> = if self.from.is_empty() {
             let usual = [".env.example", ".env"].map(PathBuf::from);
             usual.into_iter().filter(|path| path.is_file()).collect()
         } else {
             self.from.clone()
         };
-        let (mut variables, mut left_out) = (Vec::new(), Vec::new());
+        let (mut variables, mut left_out) = (Vec::<Named>::new(), Vec::new());
         for path in named {
             let mut file = std::fs::File::open(&path).map_err(|error| Failure::io(&path, &error))?;
             let bytes = context::read_secret(&mut file, MAX_ENV, &path)?;
             let shown = path.display().to_string();
             let parsed = exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, &shown))?;
+            import::warn_of_skipped_lines(context, &parsed.strays, &shown);
             for entry in parsed.entries {
-                match refused::parse(&entry.variable) {
-                    Ok(variable) if !variables.contains(&variable) => variables.push(variable),
+                let variable = entry.env_name().map_or(entry.variable.clone(), |name| name.to_string());
+                match refused::parse(&variable) {
+                    Ok(variable) if variables.iter().all(|(known, _)| *known != variable) => {
+                        variables.push((variable, entry.variable));
+                    }
                     Err(_) if !left_out.contains(&entry.variable) => left_out.push(entry.variable),
                     _ => {}
                 }
@@ -136,6 +145,9 @@ impl Init {
         Ok((variables, left_out))
     }
 }
+
+/// A variable, and the end of its key's name.
+type Named = (EnvName, String);
 
 /// A new project file in the working directory, for `project add`.
 pub(super) fn make(entries: &[(EnvName, KeyName)]) -> Result<Found, Failure> {

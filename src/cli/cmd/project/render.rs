@@ -23,9 +23,9 @@ const MAX_TEMPLATE: usize = 1 << 20;
 
 /// Fill in a file that refers to keys.
 ///
-/// Replaces kv://NAME and kv://NAME?version=N with values, byte for byte. If a letter follows, mark the end of the name with
-/// braces: {{kv://NAME}}. Only you can read the output. An output file that git tracks is refused. The audit log records
-/// this.
+/// Replaces kv://NAME and kv://NAME?version=N with values, byte for byte, and kv://NAME?json=FIELD with a field of a value
+/// that is JSON. If a letter follows, mark the end of the reference with braces: {{kv://NAME}}. Only you can read the output.
+/// An output file that git tracks is refused. The audit log records this.
 #[derive(Debug, Args)]
 pub(crate) struct Render {
     /// The file to fill in, or - for stdin

@@ -8,13 +8,15 @@ use super::{Consent, accept_loss, confirm};
 use crate::cli::context::{self, Context, STDIN};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::loss::{self, Tense};
+use crate::cli::unlock::TRIES;
 use crate::cli::unlock::new_credentials::{self, RecoveryPlace};
 use keyvault_core::crypto;
 use keyvault_core::secret::SecretBytes;
 use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::Action;
+use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::recovery::RecoveryCode;
-use keyvault_vault::{Credential, Loss, VaultError, slot};
+use keyvault_vault::{Access, Credential, Loss, Vault, VaultError, slot};
 
 /// The longest text that can be a code, in bytes.
 const MAX_CODE: usize = 256;
@@ -57,11 +59,12 @@ impl Recover {
         let mut vault = context.open_to_recover()?;
         let path = vault.path().to_owned();
         let failed = |error: VaultError| Failure::of(error, &path);
-        let text = self.code_text(context)?;
-        let code = RecoveryCode::parse(text.expose()).map_err(|error| failed(VaultError::Unlock(error)))?;
-        let opened = vault.open_recovery(&code);
+        let opened = self.open(context, &mut vault);
         context.name_slots(&mut vault, opened.as_ref().ok());
-        let access = opened.map_err(failed)?;
+        let access = opened.map_err(|error| match error {
+            NotOpened::Vault(error) => failed(error),
+            NotOpened::Other(failure) => failure,
+        })?;
         context.tell_left_behind(&vault);
         let passphrase = new_credentials::new_passphrase(context, self.new_passphrase_file.as_deref())?;
         let recovery = place.make(context, interactive)?;
@@ -112,18 +115,44 @@ impl Recover {
         self.code_file.as_deref() == Some(Path::new("-"))
     }
 
-    fn code_text(&self, context: &Context) -> Result<SecretBytes, Failure> {
-        match self.code_file.as_deref() {
-            Some(file) => code_of_file(context, file),
-            None if context.may_ask() => {
-                prompt::read_secret("Recovery code: ", MAX_CODE).map_err(|error| Failure::prompt(&error))
-            }
-            None => Err(Failure::usage(
+    /// Opens the vault with the code of the file, or with one that is typed, in three tries.
+    fn open(&self, context: &Context, vault: &mut Vault) -> Result<Access, NotOpened> {
+        let open = |vault: &mut Vault, text: &SecretBytes| {
+            RecoveryCode::parse(text.expose())
+                .map_err(VaultError::Unlock)
+                .and_then(|code| vault.open_recovery(&code))
+        };
+        if let Some(file) = self.code_file.as_deref() {
+            let text = code_of_file(context, file).map_err(NotOpened::Other)?;
+            return open(vault, &text).map_err(NotOpened::Vault);
+        }
+        if !context.may_ask() {
+            return Err(NotOpened::Other(Failure::usage(
                 &format!("No recovery code given, and {}.", context.unasked()),
                 Some("Use `--code-file FILE`, or `--code-file -` for standard input."),
-            )),
+            )));
+        }
+        let mut left = TRIES;
+        loop {
+            left -= 1;
+            let typed = prompt::read_secret("Recovery code: ", MAX_CODE);
+            let typed = typed.map_err(|error| NotOpened::Other(Failure::prompt(&error)))?;
+            match open(vault, &typed) {
+                Err(VaultError::Unlock(error @ (UnlockError::NotACode | UnlockError::Wrong(_))))
+                    if left > 0 =>
+                {
+                    context.ui.note(&format!("{error} Try again."));
+                }
+                opened => return opened.map_err(NotOpened::Vault),
+            }
         }
     }
+}
+
+enum NotOpened {
+    Vault(VaultError),
+    /// No code could be had.
+    Other(Failure),
 }
 
 /// A recovery code's text from a file, or from standard input.

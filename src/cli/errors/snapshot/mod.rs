@@ -15,7 +15,7 @@ use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
 use keyvault_core::recipe::{RecipeError, ValueKind};
 use keyvault_exec::ExecError;
 use keyvault_exec::fit::{LineFault, Misfit};
-use keyvault_exec::release::{Problem, Refusal, ReleaseError};
+use keyvault_exec::release::{JsonField, Problem, Refusal, ReleaseError};
 use keyvault_os::fs::lock::{Held, Process};
 use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::kernel_keyring::SessionError;
@@ -23,6 +23,7 @@ use keyvault_os::process::actor::User;
 use keyvault_os::process::exec::{EnvError, NotRunnable};
 use keyvault_os::process::interpreter::{Unusable, Why};
 use keyvault_os::terminal::prompt::PromptError;
+use keyvault_vault::FieldFault;
 use keyvault_vault::Finding;
 use keyvault_vault::StoreError;
 use keyvault_vault::TokenKind;
@@ -30,7 +31,7 @@ use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::unlock::passphrase::Unfit;
+use keyvault_vault::unlock::passphrase::{Oddity, Unfit};
 use keyvault_vault::unlock::{Secret, UnlockError};
 
 use super::Failure;
@@ -291,6 +292,11 @@ fn refusals() -> Vec<Failure> {
         asked(Problem::Revoked(key("old"))),
         asked(Problem::Withheld(key("aws/root"))),
         asked(Problem::Version { name: name(), version: 9, state: None }),
+        asked(Problem::Field {
+            name: name(),
+            field: JsonField::parse("tls/key").unwrap(),
+            why: FieldFault::Missing,
+        }),
         asked(Problem::Version { name: name(), version: 2, state: Some("retired") }),
     ];
     let misfits = vec![
@@ -329,10 +335,14 @@ fn others() -> Vec<Failure> {
         Failure::output(&io(io::ErrorKind::StorageFull)),
         Failure::prompt(&PromptError::Interrupted),
         Failure::prompt(&PromptError::Eof),
+        Failure::prompt(&PromptError::Lines),
+        Failure::prompt(&PromptError::Control),
         Failure::prompt(&PromptError::TooLong { limit: 4096 }),
         Failure::prompt(&PromptError::Io(io(io::ErrorKind::BrokenPipe))),
         Failure::passphrase(Unfit::TooLong),
         Failure::passphrase(Unfit::NotUtf8),
+        Failure::passphrase(Unfit::Untypeable(Oddity::CarriageReturn)),
+        Failure::passphrase(Unfit::Untypeable(Oddity::ByteOrderMark)),
         Failure::session(&SessionError::Unsupported(1)),
         Failure::session(&SessionError::Quota),
         Failure::session(&SessionError::Other(io(io::ErrorKind::TimedOut))),
@@ -341,7 +351,7 @@ fn others() -> Vec<Failure> {
     let exchanges = [
         ExchangeError::NotUtf8,
         ExchangeError::NotAnObject,
-        ExchangeError::NotAString { member: "PORT".to_owned() },
+        ExchangeError::TooDeep { member: "a/b/c".to_owned() },
         ExchangeError::TooManyEntries,
         ExchangeError::Json { line: 3, column: 14 },
         ExchangeError::CannotCarry { variable: "TOKEN".to_owned(), reason: Obstacle::NotUtf8 },

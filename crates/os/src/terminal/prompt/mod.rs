@@ -15,7 +15,9 @@
 //! asks when it is brought to the front. Where it cannot be stopped, in an orphaned group, there is no terminal for it.
 //!
 //! Input from before the question, and from after the end of the answer, is thrown away: the rest of a secret that was
-//! pasted must not become the next command of the shell.
+//! pasted must not become the next command of the shell. A terminal is asked to mark a text that is pasted at a hidden
+//! prompt (bracketed paste); where it does not, what follows the first line is waited for, thrown away, and the answer is
+//! refused, as it was not all of it.
 #![allow(unsafe_code, reason = "raise and select")]
 
 use std::ffi::c_int;
@@ -25,16 +27,19 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::termios::{
-    LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr, tcsetattr,
+    InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios, tcflush, tcgetattr,
+    tcsetattr,
 };
 use zeroize::Zeroizing;
 
-use super::line::{Echo, Line, Step};
+use super::line::{Echo, Line, Lines, Step, Unfit};
 use crate::process::interrupt::Interrupts;
 use keyvault_core::secret::SecretBytes;
 use keyvault_core::text::reason;
@@ -51,6 +56,12 @@ pub enum PromptError {
     /// Ctrl-D on an empty line, or the terminal went away.
     #[error("No answer given.")]
     Eof,
+    /// More lines were typed or pasted than are taken. What followed the first is gone.
+    #[error("More than one line was entered.")]
+    Lines,
+    /// A control character was typed or pasted that is no key of the prompt's.
+    #[error("A control character was entered.")]
+    Control,
     /// More was typed than is allowed.
     #[error("An answer has at most {limit} bytes.")]
     TooLong {
@@ -67,14 +78,30 @@ pub fn has_terminal() -> bool {
     open_output().is_ok()
 }
 
-/// Asks for a secret, which does not appear while it is typed: at most `limit` bytes.
+/// Asks for a secret of one line, which does not appear while it is typed: at most `limit` bytes.
 pub fn read_secret(prompt: &str, limit: usize) -> Result<SecretBytes, PromptError> {
-    ask(prompt, limit, Echo::Hidden)
+    ask(prompt, limit, Echo::Hidden, Lines::One)
 }
+
+/// [`read_secret`], of several lines if they are pasted. Of several the last has a line end, as in a file; one has none.
+pub fn read_secret_lines(prompt: &str, limit: usize) -> Result<SecretBytes, PromptError> {
+    ask(prompt, limit, Echo::Hidden, Lines::Several)
+}
+
+/// From here on no terminal is asked to mark pasted text: for one that would show the request.
+pub fn never_mark_pastes() {
+    MARKS_PASTES.store(false, Relaxed);
+}
+
+static MARKS_PASTES: AtomicBool = AtomicBool::new(true);
+
+/// Turn bracketed paste on and off.
+const MARK_PASTES: &[u8] = b"\x1b[?2004h";
+const NO_MARKS: &[u8] = b"\x1b[?2004l";
 
 /// Asks for a line that may be seen while it is typed, such as a part of a recovery code: at most `limit` bytes.
 pub fn read_line(prompt: &str, limit: usize) -> Result<SecretBytes, PromptError> {
-    ask(prompt, limit, Echo::Shown)
+    ask(prompt, limit, Echo::Shown, Lines::One)
 }
 
 /// Shows a line on the terminal, wherever standard output and error lead. Bytes, so that a secret can be shown
@@ -86,7 +113,7 @@ pub fn write_line(text: &[u8]) -> Result<(), PromptError> {
     Ok(())
 }
 
-fn ask(prompt: &str, limit: usize, echo: Echo) -> Result<SecretBytes, PromptError> {
+fn ask(prompt: &str, limit: usize, echo: Echo, lines: Lines) -> Result<SecretBytes, PromptError> {
     // Dispositions and terminal modes are the whole process's: one prompt at a time.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,12 +122,25 @@ fn ask(prompt: &str, limit: usize, echo: Echo) -> Result<SecretBytes, PromptErro
     let input = open(OpenOptions::new().read(true), OFlags::NONBLOCK)?;
     loop {
         let session = Session::begin(&input)?;
-        let outcome = session.answer(prompt, limit, echo, &mut output);
+        let marks = echo == Echo::Hidden && MARKS_PASTES.load(Relaxed);
+        if marks {
+            output.write_all(MARK_PASTES)?;
+        }
+        let outcome = session.answer(prompt, Line::new(limit, echo, lines), &mut output);
+        if marks {
+            let _ = output.write_all(NO_MARKS);
+        }
         // Nothing that was typed moved the cursor to the next line. A terminal that is gone needs none.
         let _ = output.write_all(b"\n");
         drop(session);
         match outcome? {
-            Answer::Line(line) => return line.finish().map_err(|_| PromptError::TooLong { limit }),
+            Answer::Line(line) => {
+                return line.finish().map_err(|unfit| match unfit {
+                    Unfit::TooLong => PromptError::TooLong { limit },
+                    Unfit::Lines => PromptError::Lines,
+                    Unfit::Control => PromptError::Control,
+                });
+            }
             Answer::Signal(libc::SIGINT) => return Err(PromptError::Interrupted),
             Answer::Signal(libc::SIGCONT) => {}
             Answer::Signal(signal) => {
@@ -148,43 +188,99 @@ impl<'a> Session<'a> {
         Ok(Self { terminal, signals })
     }
 
-    fn answer(
-        &self,
-        prompt: &str,
-        limit: usize,
-        echo: Echo,
-        output: &mut File,
-    ) -> Result<Answer, PromptError> {
+    fn answer(&self, prompt: &str, mut line: Line, output: &mut File) -> Result<Answer, PromptError> {
         output.write_all(prompt.as_bytes())?;
-        let mut input = self.terminal.input;
-        let mut line = Line::new(limit, echo);
         let mut piece = Zeroizing::new([0_u8; 256]);
         loop {
-            wait_for([self.signals.as_fd().as_raw_fd(), input.as_raw_fd()])?;
-            // A signal comes before what was typed.
-            if let Some(signal) = self.signals.next()? {
-                return Ok(Answer::Signal(signal));
-            }
-            let got = match input.read(piece.as_mut_slice()) {
-                Ok(0) => return Err(PromptError::Eof),
-                Ok(got) => got,
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
-                {
+            let limit = line.awaits_rest_of_key().then_some(REST_OF_KEY);
+            let got = match self.read(&mut piece, limit)? {
+                Input::Signal(signal) => return Ok(Answer::Signal(signal)),
+                Input::Silence => {
+                    line.escape_was_a_key();
                     continue;
                 }
-                Err(error) if error.raw_os_error() == Some(libc::EIO) => return Err(PromptError::Eof),
-                Err(error) => return Err(error.into()),
+                Input::Gone => return Err(PromptError::Eof),
+                Input::Bytes(got) => got,
             };
-            for byte in piece.iter().take(got) {
+            let mut bytes = piece.get(..got).unwrap_or_default().iter();
+            while let Some(byte) = bytes.next() {
                 match line.key(*byte, output)? {
                     Step::More => {}
-                    Step::Done => return Ok(Answer::Line(line)),
+                    Step::Done => {
+                        let more = is_visible(bytes.as_slice());
+                        return self.discard_rest(line, more);
+                    }
                     Step::Eof => return Err(PromptError::Eof),
                 }
             }
         }
     }
+
+    /// Takes in and forgets what follows the end of the answer, until nothing more comes. Where there is something to see
+    /// in it, the answer was only the first line of what was pasted.
+    fn discard_rest(&self, mut line: Line, mut more: bool) -> Result<Answer, PromptError> {
+        let mut piece = Zeroizing::new([0_u8; 256]);
+        let begin = Instant::now();
+        while begin.elapsed() < LONGEST_REST {
+            match self.read(&mut piece, Some(SILENCE))? {
+                Input::Signal(signal) => return Ok(Answer::Signal(signal)),
+                Input::Silence | Input::Gone => break,
+                Input::Bytes(got) => more |= is_visible(piece.get(..got).unwrap_or_default()),
+            }
+        }
+        if more {
+            line.refuse_more();
+        }
+        Ok(Answer::Line(line))
+    }
+
+    /// What comes next, within the limit if there is one.
+    fn read(&self, piece: &mut Zeroizing<[u8; 256]>, limit: Option<Duration>) -> Result<Input, PromptError> {
+        let mut input = self.terminal.input;
+        loop {
+            if !wait_for([self.signals.as_fd().as_raw_fd(), input.as_raw_fd()], limit)? {
+                return Ok(Input::Silence);
+            }
+            // A signal comes before what was typed.
+            if let Some(signal) = self.signals.next()? {
+                return Ok(Input::Signal(signal));
+            }
+            return match input.read(piece.as_mut_slice()) {
+                Ok(0) => Ok(Input::Gone),
+                Ok(got) => Ok(Input::Bytes(got)),
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
+                {
+                    continue;
+                }
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(Input::Gone),
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+}
+
+/// How long the rest of a key takes that begins with ESC. What a person types after the key Esc comes later.
+const REST_OF_KEY: Duration = Duration::from_millis(50);
+
+/// After so long without input a pasted text is at its end. Over a network its lines come a round trip apart.
+const SILENCE: Duration = Duration::from_millis(150);
+
+/// How long the rest of a text is taken in at most.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
+enum Input {
+    Bytes(usize),
+    Signal(c_int),
+    /// Nothing came within the limit.
+    Silence,
+    /// The terminal went away.
+    Gone,
+}
+
+/// Returns `true` if there is more in the input than line ends and blanks.
+fn is_visible(input: &[u8]) -> bool {
+    !input.iter().all(u8::is_ascii_whitespace)
 }
 
 /// The terminal's modes, put back on drop.
@@ -198,6 +294,10 @@ impl Hidden<'_> {
         let mut modes = self.original.clone();
         modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ECHONL);
         modes.local_modes.insert(LocalModes::ISIG);
+        // Line ends as they are sent: of CR LF, turned into two line ends, nobody could say that it was one.
+        modes
+            .input_modes
+            .remove(InputModes::ICRNL | InputModes::INLCR | InputModes::IGNCR | InputModes::ISTRIP);
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
         retry(|| tcsetattr(self.input, OptionalActions::Flush, &modes))
@@ -225,23 +325,32 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, Prompt
     }
 }
 
-/// Waits until one of two descriptors can be read. `select`, because macOS does not `poll` terminals.
-fn wait_for(fds: [c_int; 2]) -> io::Result<()> {
+/// Waits until one of two descriptors can be read, or the limit is over; whether one can. `select`, because macOS does not
+/// `poll` terminals.
+fn wait_for(fds: [c_int; 2], within: Option<Duration>) -> io::Result<bool> {
     let limit = c_int::try_from(libc::FD_SETSIZE).unwrap_or(c_int::MAX);
     let highest = fds[0].max(fds[1]);
     if highest >= limit {
         return Err(io::Error::from_raw_os_error(libc::EMFILE));
     }
     loop {
-        // SAFETY: a set is plain bits, for which zero is valid; each descriptor put in or asked for is below its size.
+        // SAFETY: a set is plain bits, for which zero is valid; each descriptor put in or asked for is below its size. The
+        // time outlives the call.
         unsafe {
             let mut set = MaybeUninit::<libc::fd_set>::zeroed().assume_init();
             for fd in fds {
                 libc::FD_SET(fd, &raw mut set);
             }
             let none = ptr::null_mut();
-            if libc::select(highest + 1, &raw mut set, none, none, ptr::null_mut()) >= 0 {
-                return Ok(());
+            let mut time = within.map(|within| libc::timeval {
+                tv_sec: within.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+                tv_usec: within.subsec_micros().into(),
+            });
+            let time = time.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+            match libc::select(highest + 1, &raw mut set, none, none, time) {
+                0 => return Ok(false),
+                1.. => return Ok(true),
+                _ => {}
             }
         }
         let error = io::Error::last_os_error();

@@ -22,7 +22,11 @@ const LIMIT: usize = 20_000;
 fn child_asks() {
     let Ok(kind) = std::env::var(CHILD) else { return };
     let prompt = format!("ask {}@", std::process::id());
-    let answer = if kind == "line" { read_line(&prompt, LIMIT) } else { read_secret(&prompt, LIMIT) };
+    let answer = match kind.as_str() {
+        "line" => read_line(&prompt, LIMIT),
+        "lines" => read_secret_lines(&prompt, LIMIT),
+        _ => read_secret(&prompt, LIMIT),
+    };
     let told = match answer {
         Ok(secret) if secret.len() > 100 => format!("got {} bytes", secret.len()),
         Ok(secret) => format!("got <{}>", String::from_utf8_lossy(secret.expose())),
@@ -150,6 +154,85 @@ fn a_secret_longer_than_the_terminals_own_line_is_taken_whole() {
     terminal.type_keys(&[b'x'; 10_000]);
     terminal.type_keys(b"\r");
     terminal.expect("got 10000 bytes");
+}
+
+/// A private key as a terminal sends it: each line end is a CR.
+fn private_key(lines: usize) -> String {
+    format!("-----BEGIN KEY-----\r{}-----END KEY-----\r", format!("{}\r", "x".repeat(64)).repeat(lines))
+}
+
+#[test]
+fn a_marked_paste_of_several_lines_is_taken_whole_and_nothing_of_it_reaches_the_shell() {
+    let mut terminal = Terminal::start("lines", "");
+    terminal.prompt();
+    let before = terminal.shown.lock().unwrap().clone();
+    assert!(before.contains("\u{1b}[?2004h"), "{before:?}");
+    terminal.type_keys(b"\x1b[200~");
+    // In pieces, as a network brings it.
+    for piece in private_key(30).as_bytes().chunks(700) {
+        terminal.type_keys(piece);
+        thread::sleep(Duration::from_millis(20));
+    }
+    terminal.type_keys(b"\x1b[201~");
+    thread::sleep(Duration::from_millis(200));
+    assert!(!terminal.shown.lock().unwrap().contains("got"), "it waits for Enter");
+    terminal.type_keys(b"\r");
+    let after = terminal.expect(&format!("got {} bytes", private_key(30).len()));
+    assert!(after.contains("\u{1b}[?2004l") && !after.contains("KEY"), "{after:?}");
+    terminal.expect("ended 0 echo");
+}
+
+#[test]
+fn several_lines_that_nothing_marks_are_refused_and_drained() {
+    for kind in ["lines", "secret"] {
+        let mut terminal = Terminal::start(kind, "");
+        terminal.prompt();
+        for piece in private_key(30).as_bytes().chunks(700) {
+            terminal.type_keys(piece);
+            thread::sleep(Duration::from_millis(50));
+        }
+        let before = terminal.expect("error Lines");
+        assert!(!before.contains("xxx"), "{before:?}");
+        terminal.expect("ended 0 echo");
+        thread::sleep(Duration::from_millis(100));
+        let rest = terminal.shown.lock().unwrap().get(terminal.seen..).unwrap().to_owned();
+        assert!(!rest.contains("xxx") && !rest.contains("KEY"), "{rest:?}");
+    }
+}
+
+#[test]
+fn line_ends_and_blanks_behind_the_answer_are_no_second_line() {
+    for end in ["\r\n", "\r", "\n", "\r\r", "\r \r"] {
+        let mut terminal = Terminal::start("secret", "");
+        terminal.prompt();
+        terminal.type_keys(format!("sesame{end}").as_bytes());
+        terminal.expect("got <sesame>");
+        terminal.expect("ended 0 echo");
+    }
+}
+
+#[test]
+fn keys_that_are_no_characters_are_no_part_of_an_answer_however_slowly_they_come() {
+    let mut terminal = Terminal::start("secret", "");
+    terminal.prompt();
+    terminal.type_keys(b"ses\x1b[A");
+    // The key Esc by itself, and then a letter.
+    terminal.type_keys(b"\x1b");
+    thread::sleep(Duration::from_millis(300));
+    terminal.type_keys(b"ame\x1bOD\r");
+    terminal.expect("got <sesame>");
+    let mut terminal = Terminal::start("secret", "");
+    terminal.prompt();
+    terminal.type_keys(b"ses\tame\r");
+    terminal.expect("error Control");
+}
+
+#[test]
+fn ctrl_c_while_the_rest_of_a_paste_is_drained_is_heeded() {
+    let mut terminal = Terminal::start("secret", "");
+    terminal.prompt();
+    terminal.type_keys(b"one\rtwo\r\x03");
+    terminal.expect("ended 130 echo");
 }
 
 #[test]
