@@ -10,6 +10,13 @@ use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_exec::release::Selection;
 
 /// Store API keys in an encrypted vault, and give each process exactly the keys it needs.
+///
+/// The vault is one file in which everything is sealed. A key has a name, a value with its earlier versions, scopes, and an
+/// expiry. `keyvault exec` runs a command with the keys that you choose in its environment; the audit log records every read
+/// and change. `keyvault unlock` opens the vault for a limited time; without a session, commands ask for the passphrase.
+///
+/// A project records the keys it needs in a project file (`keyvault project`). A machine gets a token, which opens only the
+/// keys granted to it (`keyvault token`), and where no vault is, a bundle with these keys (`keyvault bundle`).
 #[derive(Debug, Parser)]
 #[command(name = "keyvault", version, disable_help_subcommand = true, subcommand_required = true)]
 pub(crate) struct Cli {
@@ -23,16 +30,16 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The vault's file, instead of $KEYVAULT_VAULT or the one in your data folder
-    #[arg(long, global = true, value_name = "PATH", help_heading = "Everywhere")]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     pub(super) vault: Option<PathBuf>,
     /// Print data and errors as JSON
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(super) json: bool,
     /// Never prompt; fail at once and name the alternative
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(super) non_interactive: bool,
     /// Open no session when you type the passphrase
-    #[arg(long, global = true, help_heading = "Everywhere")]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub(super) no_session: bool,
 }
 
@@ -117,6 +124,7 @@ pub(crate) enum Other {
     Tour(cmd::tour::Tour),
     Completions(cmd::completions::Completions),
     Man(cmd::man::Man),
+    Help(cmd::help::Help),
 }
 
 /// The groups of the root help in its order, each with its commands.
@@ -171,10 +179,10 @@ pub(crate) struct Choice {
     #[arg(long = "as", value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_variable, help_heading = "Which keys")]
     aliases: Vec<(EnvName, KeyName)>,
     /// The highest-numbered version of this key within its grace period, instead of the current one
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
+    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys", hide_short_help = true)]
     previous: Vec<KeyName>,
     /// Leave out expired and disabled keys instead of failing
-    #[arg(long, help_heading = "Which keys")]
+    #[arg(long, help_heading = "Which keys", hide_short_help = true)]
     skip_expired: bool,
 }
 

@@ -158,6 +158,21 @@ pub(super) fn one_of<I: IntoIterator<Item = &'static str> + 'static>(known: fn()
     ArgValueCompleter::new(move |current: &OsStr| beginning_with(current, known().into_iter()))
 }
 
+/// Completes a word of a command, behind the words before it.
+pub(super) fn verbs() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let mut words: Vec<_> = line(std::env::args_os()).collect();
+        words.truncate(index().unwrap_or(words.len().saturating_sub(1)));
+        let mut command = Cli::command();
+        for word in words.iter().skip_while(|word| *word != "help").skip(1) {
+            let Some(below) = command.find_subcommand(word).cloned() else { return Vec::new() };
+            command = below;
+        }
+        let names: Vec<_> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+        beginning_with(current, names.iter().map(String::as_str))
+    })
+}
+
 /// Completes the name of a token.
 pub(super) fn tokens() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

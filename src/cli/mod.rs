@@ -5,6 +5,7 @@ pub(crate) mod cmd;
 mod complete;
 pub(crate) mod context;
 pub(crate) mod errors;
+mod help;
 mod mapping;
 pub(crate) mod output;
 mod prompt;
@@ -97,6 +98,7 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Watch(Watch::Doctor(cmd::doctor::Doctor {})) => cmd::doctor::Doctor::run(context),
         Command::Other(Other::Completions(args)) => args.run(context),
         Command::Other(Other::Man(args)) => args.run(context),
+        Command::Other(Other::Help(args)) => args.run(context),
         Command::Other(Other::Tour(cmd::tour::Tour {})) => cmd::tour::Tour::run(context),
     }
 }

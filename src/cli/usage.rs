@@ -1,39 +1,17 @@
-//! Help and usage errors. Errors are in our own words: clap's repeat what was typed, and that may be a secret in the wrong
+//! The command line as typed, and usage errors. They are in our own words: clap's repeat what was typed, and that may be a secret in the wrong
 //! place.
 
 use std::ffi::OsString;
 
-use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::args::{self, Cli, Command, Global, Run};
+use super::args::{Cli, Command, Global, Run};
 use super::cmd::exec::Exec;
 use super::errors::{Failure, code};
+use super::help;
 use super::mapping::MappingError;
-use super::output::{self, Ui};
-
-/// The help of `keyvault` alone; [`root_help`] fills in the commands.
-const ROOT_HELP: &str = "\
-{about}
-
-  keyvault generate stripe/live --scope payments --expires 90d
-  keyvault import .env --scope dev
-  keyvault exec --scope dev -- npm start
-
-{usage-heading} {usage}
-
-{commands}Options
-{options}
-
-Run `keyvault COMMAND --help` for more about a command.
-";
-
-/// The help of every other command. What its long description says stands above the options.
-const HELP: &str = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
-
-/// The widest help, in columns.
-const MAX_WIDTH: u16 = 100;
+use super::output::Ui;
 
 /// The command line of `exec`, as if there were no other command.
 #[derive(Debug, Parser)]
@@ -56,7 +34,7 @@ pub(super) fn is_exec(verb: &str) -> bool {
 }
 
 /// Reads the arguments of `verb`.
-pub(super) fn parse(arguments: &[OsString], verb: &str) -> Result<Cli, clap::Error> {
+pub(in crate::cli) fn parse(arguments: &[OsString], verb: &str) -> Result<Cli, clap::Error> {
     exec_alone(arguments, verb).map_or_else(|| whole(arguments), Ok)
 }
 
@@ -72,52 +50,7 @@ fn exec_alone(arguments: &[OsString], verb: &str) -> Option<Cli> {
 }
 
 fn whole(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(arguments).or_else(|error| {
-        // Laying out the help of all commands takes a tenth of the time of `exec`.
-        let laid_out = || {
-            let width = output::terminal_width().min(MAX_WIDTH);
-            let command = Cli::command().help_template(root_help(width));
-            command.term_width(width.into()).mut_subcommands(with_short_help).try_get_matches_from(arguments)
-        };
-        if error.kind() == ErrorKind::DisplayHelp { laid_out() } else { Err(error) }
-    });
-    Cli::from_arg_matches_mut(&mut matches?)
-}
-
-/// The root help: the commands by group, each with the first line of its own help.
-fn root_help(width: u16) -> String {
-    let groups = args::groups();
-    let commands = || groups.iter().flat_map(|(_, group)| group.get_subcommands());
-    let column = commands().map(|command| names(command).len()).max().unwrap_or_default() + 4;
-    let list = groups.iter().map(|(title, group)| {
-        let lines = group.get_subcommands().map(|command| {
-            let line = format!("  {:1$}{2}", names(command), column - 2, summary(command));
-            output::hanging_at(&line, column, width) + "\n"
-        });
-        format!("{title}\n{}\n", lines.collect::<String>())
-    });
-    ROOT_HELP.replace("{commands}", &list.collect::<String>())
-}
-
-/// A command's name and aliases: `list, ls`.
-fn names(command: &clap::Command) -> String {
-    std::iter::once(command.get_name()).chain(command.get_visible_aliases()).collect::<Vec<_>>().join(", ")
-}
-
-/// The first line of a command's help up to its colon, and the commands below it.
-fn summary(command: &clap::Command) -> String {
-    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    let about = about.split(": ").next().unwrap_or_default().trim_end_matches('.');
-    let below: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
-    if below.is_empty() { about.to_owned() } else { format!("{about}: {}", below.join(", ")) }
-}
-
-/// Where there is a long description clap puts empty lines between all options. Here it stands above them instead.
-fn with_short_help(command: clap::Command) -> clap::Command {
-    let command = command.mut_subcommands(with_short_help);
-    let Some(long) = command.get_long_about().map(ToString::to_string) else { return command };
-    let below = long.split_once("\n\n").map_or("", |(_, below)| below).to_owned();
-    command.long_about(Resettable::Reset).before_help(below).help_template(HELP)
+    Cli::from_arg_matches_mut(&mut Cli::command().try_get_matches_from(arguments)?)
 }
 
 /// Prints help and versions; turns everything else into a failure.
@@ -129,12 +62,21 @@ pub(super) fn answer(
 ) -> Result<u8, Failure> {
     let is_exec = is_exec(verb);
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            ui.help(&error.render())?;
+        ErrorKind::DisplayHelp => {
+            ui.data(help::asked(arguments, ui.color()).as_bytes())?;
             Ok(code::DONE)
         }
+        ErrorKind::DisplayVersion => {
+            ui.data(error.render().to_string().as_bytes())?;
+            Ok(code::DONE)
+        }
+        // Incomplete, so a script notices; on a terminal the next thing to read is the help.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand if !ui.json => {
+            ui.unasked_help(&help::whole(arguments, ui.err_color()));
+            Ok(code::USAGE)
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            let hint = format!("List the commands with `{} --help`.", command_path(arguments));
+            let hint = format!("List the commands with `{} --help`.", help::command_path(arguments));
             Err(Failure::usage("No command given.", Some(&hint)))
         }
         kind => {
@@ -143,8 +85,9 @@ pub(super) fn answer(
             let hint = if needs_dashes && !names_option(error) {
                 "For example: keyvault exec --scope dev -- npm start".to_owned()
             } else {
-                hint(error, verb)
-                    .unwrap_or_else(|| format!("See its usage with `{} --help`.", command_path(arguments)))
+                hint(error, verb).unwrap_or_else(|| {
+                    format!("See its usage with `{} --help`.", help::command_path(arguments))
+                })
             };
             Err(Failure::usage(&sentence(error, is_exec), Some(&hint)))
         }
@@ -226,24 +169,6 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
 /// An argument without the signs with which clap marks that it is a value, optional or repeated.
 fn plain(argument: &str) -> String {
     argument.trim_end_matches("...").replace(['<', '>', '[', ']'], "")
-}
-
-/// The command that was typed, as far as it is one of ours: `keyvault vault slot`.
-fn command_path(arguments: &[OsString]) -> String {
-    let mut path = "keyvault".to_owned();
-    let mut command = Cli::command();
-    let mut words = arguments.iter().skip(1).take_while(|word| *word != "--");
-    while let Some(word) = words.next() {
-        if word == "--vault" {
-            words.next();
-        } else if !word.as_encoded_bytes().starts_with(b"-") {
-            let Some(found) = command.find_subcommand(word).cloned() else { break };
-            path.push(' ');
-            path.push_str(found.get_name());
-            command = found;
-        }
-    }
-    path
 }
 
 /// Returns `true` if it is short and plain, as options are; the first line of a PEM file begins with dashes as well.

@@ -37,6 +37,7 @@ mod import;
 mod init;
 mod keyring;
 mod leaks;
+mod manual;
 mod mask;
 mod other_users_home;
 mod permissions;

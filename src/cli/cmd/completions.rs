@@ -9,15 +9,8 @@ use crate::cli::errors::{Failure, code};
 
 /// Print a shell's completion script.
 ///
-///   bash, in ~/.bashrc               source <(keyvault completions bash)
-///   zsh, in ~/.zshrc after compinit  source <(keyvault completions zsh)
-///   fish, once                       keyvault completions fish > \
-///                                      ~/.config/fish/completions/keyvault.fish
-///
-/// Names of keys and scopes come from an open session; completion never prompts for
-/// a passphrase.
+/// Names of keys and scopes come from an open session. Completion never prompts for a passphrase.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct Completions {
     /// bash, zsh or fish
     #[arg(value_parser = PossibleValuesParser::new(complete::SHELLS), hide_possible_values = true)]

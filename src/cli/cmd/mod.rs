@@ -11,6 +11,7 @@ pub(crate) mod enable;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod generate;
+pub(crate) mod help;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;

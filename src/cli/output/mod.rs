@@ -136,13 +136,9 @@ impl Ui {
         self.data(shown.written())
     }
 
-    /// Help as clap lays it out, with its colors if stdout has them.
-    pub(in crate::cli) fn help(&self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
-        if self.color() {
-            self.data(text.ansi().to_string().as_bytes())
-        } else {
-            self.data(text.to_string().as_bytes())
-        }
+    /// Help where none was asked for, on stderr.
+    pub(in crate::cli) fn unasked_help(&self, text: &str) {
+        let _ = write_to(&io::stderr(), text.as_bytes());
     }
 
     /// An error: what is wrong, and what to do.
@@ -195,9 +191,13 @@ impl Ui {
         *self.color_out.get_or_init(colored)
     }
 
+    #[must_use]
+    pub(in crate::cli) fn err_color(&self) -> bool {
+        *self.color_err.get_or_init(|| context::color_wanted() && self.err_is_terminal())
+    }
+
     fn on_err(&self, style: Style, text: &str) -> String {
-        let colored = || context::color_wanted() && self.err_is_terminal();
-        styled(*self.color_err.get_or_init(colored), style, text)
+        styled(self.err_color(), style, text)
     }
 }
 

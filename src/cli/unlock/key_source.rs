@@ -29,7 +29,7 @@ pub(in crate::cli) struct Machine {
     #[arg(long, value_name = "FILE", help_heading = "Machines")]
     bundle: Option<PathBuf>,
     /// Refuse grants older than this change
-    #[arg(long, value_name = "N", help_heading = "Machines")]
+    #[arg(long, value_name = "N", help_heading = "Machines", hide_short_help = true)]
     min_seq: Option<u64>,
 }
 

@@ -17,13 +17,13 @@ pub(super) struct Delivery {
     #[arg(long, value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_file, help_heading = "Besides variables")]
     file: Vec<(EnvName, KeyName)>,
     /// This key on descriptor N, 3 or higher: cat <&N, or /dev/fd/N
-    #[arg(long, value_name = "N=NAME", add = complete::mapped_keys(), value_parser = mapping::to_descriptor, help_heading = "Besides variables")]
+    #[arg(long, value_name = "N=NAME", add = complete::mapped_keys(), value_parser = mapping::to_descriptor, help_heading = "Besides variables", hide_short_help = true)]
     fd: Vec<(RawFd, KeyName)>,
     /// This key on the command's standard input
-    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Besides variables")]
+    #[arg(long, value_name = "NAME", add = complete::keys(), value_parser = named::<KeyName>, help_heading = "Besides variables", hide_short_help = true)]
     stdin: Option<KeyName>,
     /// All variables in an env-file for `docker run --env-file` instead; VAR holds its path
-    #[arg(long, value_name = "VAR", value_parser = named::<EnvName>, help_heading = "Besides variables")]
+    #[arg(long, value_name = "VAR", value_parser = named::<EnvName>, help_heading = "Besides variables", hide_short_help = true)]
     docker_env: Option<EnvName>,
 }
 

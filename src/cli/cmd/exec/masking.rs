@@ -20,7 +20,7 @@ pub(super) struct MaskArgs {
     #[arg(long, overrides_with = "no_mask", help_heading = "Output")]
     mask: bool,
     /// Mask nothing, even under CI
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     no_mask: bool,
 }
 

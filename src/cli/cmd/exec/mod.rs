@@ -66,10 +66,16 @@ pub(crate) struct Exec {
     #[arg(long, help_heading = "Environment")]
     clean_env: bool,
     /// Keep this variable despite --clean-env; may be repeated
-    #[arg(long, value_name = "VAR", requires = "clean_env", help_heading = "Environment")]
+    #[arg(
+        long,
+        value_name = "VAR",
+        requires = "clean_env",
+        help_heading = "Environment",
+        hide_short_help = true
+    )]
     preserve_env: Vec<OsString>,
     /// Refuse keys whose value is empty
-    #[arg(long, help_heading = "Environment")]
+    #[arg(long, help_heading = "Environment", hide_short_help = true)]
     no_empty: bool,
     #[command(flatten)]
     delivery: Delivery,

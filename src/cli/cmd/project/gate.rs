@@ -78,7 +78,7 @@ pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<T
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli) struct Defaults {
     /// With a token: use the project file's defaults even if nobody approved them
-    #[arg(long, help_heading = "Machines")]
+    #[arg(long, help_heading = "Machines", hide_short_help = true)]
     unapproved_defaults: bool,
 }
 

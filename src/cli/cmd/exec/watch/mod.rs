@@ -42,7 +42,8 @@ pub(super) struct Watching {
         value_name = "SIGNAL",
         requires = "watch",
         value_parser = signal,
-        help_heading = "While it runs"
+        help_heading = "While it runs",
+        hide_short_help = true
     )]
     pub(super) on_rotate: Option<c_int>,
 }
