@@ -40,6 +40,7 @@ mod leaks;
 mod manual;
 mod mask;
 mod other_users_home;
+mod packages;
 mod permissions;
 mod project;
 mod project_schema;
