@@ -18,7 +18,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A release that `dist/pack` made of this build, without symbols.
 struct Release {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
 }
 
 impl Release {
@@ -26,7 +26,11 @@ impl Release {
     fn get() -> &'static Self {
         static RELEASE: OnceLock<Release> = OnceLock::new();
         RELEASE.get_or_init(|| {
-            let release = Self { folder: tempfile::tempdir().unwrap() };
+            // Nothing would remove a temporary folder, because a static is never dropped.
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages");
+            let _ = std::fs::remove_dir_all(&folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            let release = Self { folder };
             let binary = release.at("keyvault");
             run(Command::new("strip").arg("-o").arg(&binary).arg(env!("CARGO_BIN_EXE_keyvault")));
             release.pack("release");
@@ -36,11 +40,12 @@ impl Release {
 
     fn pack(&self, name: &str) {
         let mut pack = Command::new(format!("{ROOT}/dist/pack"));
-        run(pack.arg(self.at("keyvault")).arg(self.at(name)).env("SOURCE_DATE_EPOCH", "1796082510"));
+        pack.arg(self.at("keyvault")).arg(self.at(name));
+        run(pack.env("SOURCE_DATE_EPOCH", "1796082510").env("PACK_FAST", "1"));
     }
 
     fn at(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path)
+        self.folder.join(path)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -80,8 +85,10 @@ fn committed(folder: &str) -> Vec<(String, Vec<u8>)> {
 /// A system in which a package is installed has all its files where the system looks for them, and the program runs there
 /// though nothing else is.
 fn holds_everything(system: &Path, zsh: &str) {
-    let version =
-        run(Command::new("chroot").arg(system).args(["/usr/bin/keyvault", "--version"]).env_clear());
+    let version = run(Command::new("/usr/sbin/chroot")
+        .arg(system)
+        .args(["/usr/bin/keyvault", "--version"])
+        .env_clear());
     assert_eq!(version.out, format!("keyvault {VERSION}\n"));
     for (name, page) in committed("man") {
         let installed = system.join(format!("usr/share/man/man1/{name}.gz"));
@@ -109,8 +116,9 @@ fn the_deb_installs_everything_and_lintian_finds_nothing() {
     std::fs::write(system.join("var/lib/dpkg/status"), "").unwrap();
     run(Command::new("dpkg").arg("--root").arg(&system).arg("--install").arg(&package));
     holds_everything(&system, "vendor-completions");
-    // The first upload to Debian's own archive closes a bug there; and an installation has nothing to fetch.
-    let ignored = "initial-upload-closes-no-bugs,empty-field";
+    // Only a first upload to Debian's own archive closes a bug there. A static program needs no package, and one that can
+    // be loaded at any address looks like a library.
+    let ignored = "initial-upload-closes-no-bugs,empty-field,shared-library-lacks-prerequisites";
     let mut lintian = Command::new("lintian");
     let found = run(lintian
         .args(["--allow-root", "--fail-on=error,warning", "--suppress-tags", ignored])
@@ -152,7 +160,7 @@ fn the_tarball_is_a_context_for_an_image_of_the_binary_alone() {
             ref other => assert!(other[0].is_empty() || other[0] == "#", "{line}"),
         }
     }
-    let mut program = Command::new("chroot");
+    let mut program = Command::new("/usr/sbin/chroot");
     program.args(["--userspec=65532:65532"]).arg(&image).arg(entrypoint.unwrap()).arg("--version");
     assert_eq!(run(program.env_clear()).out, format!("keyvault {VERSION}\n"));
 }
