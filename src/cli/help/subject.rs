@@ -155,7 +155,7 @@ fn item(arg: &Arg) -> Item {
         .unwrap_or_default()
         .replace("\n\n", " ");
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-    if arg.get_action().takes_values() && !defaults.is_empty() {
+    if arg.get_action().takes_values() && defaults.iter().any(|value| !value.is_empty()) {
         text += &format!(" [default: {}]", defaults.join(", "));
     }
     Item { spec, text, rare: arg.is_hide_short_help_set() }
