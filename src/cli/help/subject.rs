@@ -86,7 +86,7 @@ impl Subject {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// What it does, in one line without a full stop.
+    /// The command's purpose, in one line without a full stop.
     pub(super) fn about(&self) -> String {
         let about = self.command.get_about().map(ToString::to_string).unwrap_or_default();
         about.trim_end_matches('.').to_owned()
