@@ -108,7 +108,7 @@ impl Subject {
             None if arg.is_positional() => "Arguments",
             None => "Options",
         });
-        // What is typed without a name comes first.
+        // Positional arguments come first.
         sections.sort_by_key(|section| section.heading != "Arguments");
         let flag = |spec: &str, text: &str, rare| Item { spec: spec.to_owned(), text: text.to_owned(), rare };
         let mut flags = vec![flag("-h, --help", "Print help; -h prints a summary", true)];
