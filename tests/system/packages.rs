@@ -212,7 +212,7 @@ fn the_formula_and_the_nix_expression_are_well_formed() {
     assert!(content.contains(&format!("/keyvault-{VERSION}.crate\"")) && !content.contains("@SHA256@"));
     run(Command::new("ruby").arg("-c").arg(&formula));
     run(Command::new("nix-instantiate").args(["--parse", "dist/nix/package.nix"]).current_dir(ROOT));
-    // What it edits and installs is there.
+    // The line that the expression edits, and the files that it installs, exist.
     assert!(text(".cargo/config.toml").contains("\"-C\", \"target-feature=+crt-static\", "));
     for file in text("dist/nix/package.nix")
         .split(char::is_whitespace)
