@@ -160,3 +160,31 @@ fn every_manual_page_has_all_sections_and_refers_to_pages_that_exist() {
         }
     }
 }
+
+#[test]
+fn the_manual_page_describes_every_variable_that_the_program_reads() {
+    // How the completion scripts ask, and the switches of tests.
+    const OTHERS: [&str; 4] = ["COMPLETE", "WRITE", "SEEDS", "CHUNKINGS"];
+    fn sources(folder: &std::path::Path, found: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                sources(&entry.path(), found);
+            } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
+                *found += &std::fs::read_to_string(entry.path()).unwrap();
+            }
+        }
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut text = String::new();
+    sources(&root.join("src"), &mut text);
+    sources(&root.join("crates/vault/src/unlock"), &mut text);
+    let page = std::fs::read_to_string(root.join("man/keyvault.1")).unwrap();
+    let names = text.split("\"KEYVAULT_").skip(1).filter_map(|rest| rest.split_once('"'));
+    let plain = |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    let names: Vec<_> =
+        names.map(|(name, _)| name).filter(plain).filter(|name| !OTHERS.contains(name)).collect();
+    assert!(names.len() >= 8, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("KEYVAULT_{name}")), "{name}");
+    }
+}

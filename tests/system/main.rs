@@ -41,6 +41,7 @@ mod manual;
 mod mask;
 mod other_users_checkout;
 mod other_users_home;
+mod packages;
 mod paste;
 mod permissions;
 mod project;

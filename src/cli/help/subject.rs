@@ -86,7 +86,7 @@ impl Subject {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// What it does, in one line without a full stop.
+    /// The command's purpose, in one line without a full stop.
     pub(super) fn about(&self) -> String {
         let about = self.command.get_about().map(ToString::to_string).unwrap_or_default();
         about.trim_end_matches('.').to_owned()
@@ -108,7 +108,7 @@ impl Subject {
             None if arg.is_positional() => "Arguments",
             None => "Options",
         });
-        // What is typed without a name comes first.
+        // Positional arguments come first.
         sections.sort_by_key(|section| section.heading != "Arguments");
         let flag = |spec: &str, text: &str, rare| Item { spec: spec.to_owned(), text: text.to_owned(), rare };
         let mut flags = vec![flag("-h, --help", "Print help; -h prints a summary", true)];
@@ -155,7 +155,7 @@ fn item(arg: &Arg) -> Item {
         .unwrap_or_default()
         .replace("\n\n", " ");
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-    if arg.get_action().takes_values() && !defaults.is_empty() {
+    if arg.get_action().takes_values() && defaults.iter().any(|value| !value.is_empty()) {
         text += &format!(" [default: {}]", defaults.join(", "));
     }
     Item { spec, text, rare: arg.is_hide_short_help_set() }

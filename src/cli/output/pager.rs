@@ -26,13 +26,13 @@ pub(super) fn wanted(text: &str, terminal: impl AsFd) -> Option<OsString> {
 pub(super) fn show(pager: &OsStr, text: &str) -> io::Result<()> {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(pager).stdin(Stdio::piped());
-    for (name, _) in std::env::vars_os() {
+    for (name, _) in context::variables() {
         if name.to_string_lossy().starts_with("KEYVAULT_") {
             command.env_remove(name);
         }
     }
     // As git does: colors pass, and what fits on one screen stays there.
-    if std::env::var_os("LESS").is_none() {
+    if context::variable("LESS").is_none() {
         command.env("LESS", "FRX");
     }
     let _interrupts = Interrupts::catch(&[], &[libc::SIGINT])?;

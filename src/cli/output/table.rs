@@ -284,7 +284,7 @@ fn push_colored(text: &mut String, line: &str, cells: &[&Cell<'_>], widths: &[us
     text.push_str(rest);
 }
 
-/// What stands left of a column of the terminal, and the rest.
+/// Splits a line at a column of the terminal.
 fn split_at_column(line: &str, column: usize) -> (&str, &str) {
     let at = line
         .char_indices()
