@@ -50,6 +50,7 @@ mod home;
 mod import;
 mod init;
 mod leaks;
+mod ledgers;
 mod limited_session;
 mod list;
 mod log_gap;

@@ -9,6 +9,7 @@ use crate::state::pin::Standing;
 use crate::state::record;
 use crate::state::tree::Bucket;
 use crate::store::{HeaderRow, ObjectKind, Stray, Tag, VersionRow};
+use crate::token::check::device;
 use crate::unlock::slot;
 use keyvault_core::crypto::SealingKey;
 use keyvault_core::name::KeyName;
@@ -59,8 +60,10 @@ pub struct Checked {
     pub change: u64,
     /// How the file stands to the pin.
     pub standing: Standing,
-    /// The audit chain, if it held.
+    /// The vault's ledger, if it held.
     pub audit: Option<Verified>,
+    /// Entries of devices' ledgers that held.
+    pub reads: u64,
     /// Everything that does not hold.
     pub findings: Vec<Finding>,
 }
@@ -97,7 +100,7 @@ pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
             }
         };
         check.record(tx);
-        check.reads_of_devices(tx, root.as_ref())?;
+        let reads = check.reads_of_devices(tx, root.as_ref())?;
         let own = OwnKeys::of(&tx.daily.audit, witness.ledger(), &tx.identity);
         let head = own.load(tx.rows, &tx.identity).map(|chain| chain.mark());
         if head.is_ok_and(|head| witness.denies(&tx.identity, &head)) {
@@ -110,6 +113,7 @@ pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
             change: tx.change_number(),
             standing: tx.standing(),
             audit,
+            reads,
             findings: check.findings,
         })
     })
@@ -201,17 +205,19 @@ impl Check {
         &mut self,
         tx: &mut VerifiedTx<'_>,
         root: Option<&SealingKey>,
-    ) -> Result<(), VaultError> {
+    ) -> Result<u64, VaultError> {
+        let mut reads = 0;
         let verified = match ledger::verify(tx, root) {
-            Err(error) if is_damage(&error) => return Ok(()),
+            Err(error) if is_damage(&error) => return Ok(reads),
             verified => verified?,
         };
         for (id, entries) in verified {
-            if let Err(fault) = entries {
-                self.find_reads(&format!("ledger {}", ledger::short(&id)), &fault.to_string());
+            match entries {
+                Ok(entries) => reads += entries,
+                Err(fault) => self.find_reads(&device(&id), &fault.to_string()),
             }
         }
-        Ok(())
+        Ok(reads)
     }
 
     /// The entry that the record names must be of the record's change. That the chain does not hold is found elsewhere.

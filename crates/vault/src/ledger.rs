@@ -66,9 +66,8 @@ impl Object for Ledgers {
 
     fn complete(self, revision: u64) -> Result<Self, Malformed> {
         let is_point = |point: &ChainMark| point.count > 0 || *point == ChainMark::START;
-        let is_one = |(id, listed): (&LedgerId, &Listed)| {
-            *id != Ledger::Vault.id() && is_point(&listed.point)
-        };
+        let is_one =
+            |(id, listed): (&LedgerId, &Listed)| *id != Ledger::Vault.id() && is_point(&listed.point);
         let fits = (1..=MOST).contains(&self.ledgers.len());
         if self.name.is_empty() && fits && self.ledgers.iter().all(is_one) {
             Ok(Self { revision, ..self })
@@ -149,25 +148,71 @@ pub(crate) fn is_missing(tx: &mut VerifiedTx<'_>) -> Result<bool, VaultError> {
     Ok(!(is_listed && end_of_own(tx).is_some()) && list.ledgers.len() < MOST)
 }
 
-/// Makes a ledger for this device if it has none that it can go on with. A change calls it with root at hand.
+/// Makes a ledger for this device if it has none that it can go on with, and writes those again whose break an earlier
+/// change has recorded. A change calls it with root at hand.
 pub(crate) fn ensure(
     tx: &mut VerifiedTx<'_>,
     root: &SealingKey,
     world: &World<'_>,
 ) -> Result<(), VaultError> {
+    write_broken_again(tx, root, world)?;
     if !is_missing(tx)? {
         return Ok(());
     }
     let mut list = load(tx)?;
     let mut id = LedgerId::default();
     world.rng.fill(&mut id)?;
-    let (seed, sealed) = Seed::create_for(&id, root, &tx.identity, world.rng)?;
-    let keys = keys_of(tx, &id);
-    let chain = Chain::rewrite(seed, tx.rows, &keys, &tx.identity, &[], world.rng)?;
-    let listed = Listed { seed: sealed, state: State::Whole, point: chain.end() };
-    list.ledgers.insert(id, listed);
-    tx.device = keys.ledger;
+    list.ledgers.insert(id, write(tx, &id, root, &[], world)?);
+    tx.device = Ledger::Device(id);
     store(tx, &list, world)
+}
+
+/// Writes a ledger from a new k₀.
+fn write(
+    tx: &VerifiedTx<'_>,
+    id: &LedgerId,
+    root: &SealingKey,
+    events: &[Event],
+    world: &World<'_>,
+) -> Result<Listed, VaultError> {
+    let (seed, sealed) = Seed::create_for(id, root, &tx.identity, world.rng)?;
+    let chain = Chain::rewrite(seed, tx.rows, &keys_of(tx, id), &tx.identity, events, world.rng)?;
+    Ok(Listed { seed: sealed, state: State::Whole, point: chain.end() })
+}
+
+fn write_broken_again(
+    tx: &mut VerifiedTx<'_>,
+    root: &SealingKey,
+    world: &World<'_>,
+) -> Result<(), VaultError> {
+    let mut list = load(tx)?;
+    let broken: Vec<_> = list.ledgers.extract_if(.., |_, listed| listed.state == State::Broken).collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    for (id, listed) in broken {
+        let log = proved(tx, &id, &listed, Some(root))?;
+        tx.rows.delete_ledger(Ledger::Device(id))?;
+        if !log.events.is_empty() {
+            list.ledgers.insert(id, write(tx, &id, root, &log.events, world)?);
+        }
+    }
+    if list.ledgers.is_empty() {
+        let tag = tx.object_tag(ObjectKind::Ledgers, &[]);
+        return tx.delete_object(ObjectKind::Ledgers, &tag);
+    }
+    store(tx, &list, world)
+}
+
+/// The entries of a ledger that k₀ proves.
+fn proved(
+    tx: &VerifiedTx<'_>,
+    id: &LedgerId,
+    listed: &Listed,
+    root: Option<&SealingKey>,
+) -> Result<Salvaged, AuditError> {
+    let seed = root.and_then(|root| Seed::open_for(id, root, &tx.identity, &listed.seed).ok());
+    audit::salvage(tx.rows, &keys_of(tx, id), &tx.identity, seed, listed.point.count)
 }
 
 /// Where this device's own ledger ends; none if it has none that it can go on with.
@@ -286,11 +331,8 @@ pub(crate) fn salvage(
     let row = tx.rows.objects(ObjectKind::Ledgers)?.into_iter().find(|row| row.tag == tag);
     let row = row.filter(|row| holds(&row.tag, tx.object_leaf(row)));
     let list = row.and_then(|row| tx.opener().object::<Ledgers>(&row).ok()).unwrap_or_default();
-    let kept = list.ledgers.into_iter().map(|(id, listed)| {
-        let seed = root.and_then(|root| Seed::open_for(&id, root, &tx.identity, &listed.seed).ok());
-        let log = audit::salvage(tx.rows, &keys_of(tx, &id), &tx.identity, seed, listed.point.count)?;
-        Ok(Kept { id, log })
-    });
+    let kept =
+        list.ledgers.into_iter().map(|(id, listed)| Ok(Kept { id, log: proved(tx, &id, &listed, root)? }));
     kept.collect()
 }
 
@@ -304,14 +346,9 @@ pub(crate) fn carry(
     let mut list = Ledgers::default();
     for Kept { id, log } in kept {
         tx.rows.delete_ledger(Ledger::Device(*id))?;
-        if log.events.is_empty() {
-            continue;
+        if !log.events.is_empty() {
+            list.ledgers.insert(*id, write(tx, id, root, &log.events, world)?);
         }
-        let (seed, sealed) = Seed::create_for(id, root, &tx.identity, world.rng)?;
-        let keys = keys_of(tx, id);
-        let chain = Chain::rewrite(seed, tx.rows, &keys, &tx.identity, &log.events, world.rng)?;
-        let listed = Listed { seed: sealed, state: State::Whole, point: chain.end() };
-        list.ledgers.insert(*id, listed);
     }
     if list.ledgers.is_empty() { Ok(()) } else { store(tx, &list, world) }
 }

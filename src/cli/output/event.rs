@@ -7,8 +7,8 @@ use super::time;
 use super::view;
 use crate::cli::output;
 use crate::cli::unlock::log_gap_json;
-use keyvault_vault::{LedgerId, Of};
 use keyvault_vault::audit::{Event, Grace, KeyRef, LogGap, OfSession, Outcome, Renamed, TokenChange, Wiped};
+use keyvault_vault::{LedgerId, Of};
 
 pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
     let keys: Vec<_> = event

@@ -61,6 +61,10 @@ impl TokenDeed {
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct BrokenLedgers(pub BTreeMap<[u8; 16], u64>);
 
+/// The number of the vault's last change before a read, which the ledger of its device does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct AfterChange(pub(crate) u64);
+
 /// How long the version before stays good after a `rotate`, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Grace(pub i64);
@@ -138,6 +142,11 @@ impl Detail for BrokenLedgers {
     const ON: &'static [Action] = &Action::ALL;
 }
 
+impl Detail for AfterChange {
+    const FIELD: u16 = 19;
+    const ON: &'static [Action] = OfSession::ON;
+}
+
 /// Refuses a field that is defined here and is not what it must be.
 pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     fn one<D: Detail>(extensions: &Extensions) -> Result<(), Malformed> {
@@ -151,7 +160,8 @@ pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     one::<RevokedBefore>(extensions)?;
     one::<DisabledBefore>(extensions)?;
     one::<OfSession>(extensions)?;
-    one::<BrokenLedgers>(extensions)
+    one::<BrokenLedgers>(extensions)?;
+    one::<AfterChange>(extensions)
 }
 
 #[cfg(test)]
@@ -171,7 +181,8 @@ mod tests {
             (13, &[0; 4]),
             (15, b"\x01\0\0\0s\0\0\0\0"),
             (17, &[0; 4]),
-            (19, b"of a later version"),
+            (19, &[0; 8]),
+            (21, b"of a later version"),
         ] {
             assert_eq!(with(field, bytes), Ok(()), "{field}");
         }
@@ -185,6 +196,7 @@ mod tests {
             (13, &[1, 0, 0, 0]),
             (15, b"\x01\0\0\0s"),
             (17, &[1, 0, 0, 0]),
+            (19, &[0; 9]),
         ] {
             assert_eq!(with(field, bytes), Err(Malformed), "{field}");
         }

@@ -83,11 +83,7 @@ impl Built {
     }
 }
 
-fn build(
-    store: &mut Store,
-    creation: &Creation<'_>,
-    world: &World<'_>,
-) -> Result<Built, VaultError> {
+fn build(store: &mut Store, creation: &Creation<'_>, world: &World<'_>) -> Result<Built, VaultError> {
     let mut identity = Identity { vault_id: [0; 16], epoch: 1 };
     world.rng.fill(&mut identity.vault_id)?;
     let root = Root::create(world.rng)?;
@@ -129,7 +125,7 @@ fn fill(
         chain_seed,
         signer: keys.signing.signer().encode(),
     };
-    // What the first change follows.
+    // The first change follows a record of nothing.
     let nothing = Record {
         change: 0,
         time: Moment(i64::MIN),

@@ -582,7 +582,7 @@ impl Vault {
         access.root.as_ref().map(|root| root.seed_key(&self.identity()))
     }
 
-    /// What proves the entries of a vault that may be damaged.
+    /// The keys that prove the entries of a vault that may be damaged.
     pub(crate) fn seeds(&self, access: &Access) -> Seeds {
         Seeds { vault: self.seed(access).ok().flatten(), root: self.seed_key(access) }
     }

@@ -41,7 +41,7 @@ pub struct Loss {
     pub rows: Vec<Finding>,
 }
 
-/// What proves the entries of the owner's ledgers; without it none is proved.
+/// The keys that prove the entries of the owner's ledgers; without them none is proved.
 #[derive(Default)]
 pub(crate) struct Seeds {
     /// k₀ of the vault's ledger.
@@ -100,9 +100,11 @@ impl Loss {
             parts.push(format!("damaged values dropped: {}", names.join(" ")));
         }
         let since = |gap: &Break| gap.since.map_or(String::new(), |at| format!(", after {}", rfc3339(at)));
-        parts.extend(self.log.iter().map(|gap| {
-            format!("log entries {} to {} cannot be proved{}", gap.from, gap.to, since(gap))
-        }));
+        parts.extend(
+            self.log
+                .iter()
+                .map(|gap| format!("log entries {} to {} cannot be proved{}", gap.from, gap.to, since(gap))),
+        );
         parts.extend(self.reads.iter().map(|(ledger, gap)| {
             format!("entries {} to {} of ledger {ledger} cannot be proved{}", gap.from, gap.to, since(gap))
         }));

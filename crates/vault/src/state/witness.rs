@@ -69,8 +69,7 @@ impl Seen {
 
     fn encode(&self) -> Vec<u8> {
         let flags = u16::from(self.forged) * FORGED + u16::from(self.broken) * BROKEN;
-        let body: Body =
-            (FORMAT, flags, self.epoch, self.ledger.id(), self.count, self.head, self.key);
+        let body: Body = (FORMAT, flags, self.epoch, self.ledger.id(), self.count, self.head, self.key);
         let body = codec::encode(&body);
         let checksum: [u8; CHECKSUM] = start(&sha256(&body));
         [&body[..], &checksum].concat()

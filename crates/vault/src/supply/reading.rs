@@ -4,6 +4,7 @@
 //! [`Reading::commit`], in the transaction that read them, and a release demands the [`Recorded`] that it gives.
 //! Dropped without, a reading leaves nothing behind.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -15,7 +16,7 @@ use keyvault_core::identity::Identity;
 use super::Purpose;
 use super::key_source::KeySource;
 use super::unrecorded::{Recorded, Unrecorded};
-use crate::audit::{Chain, Event, LogGap};
+use crate::audit::{AfterChange, Chain, Event, LogGap};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World, remember, still_same};
 use crate::file::rollback_alarm::tell_if_older;
@@ -170,6 +171,8 @@ pub(crate) struct Owner<'r> {
     keys: DailyKeys,
     identity: Identity,
     memory: &'r Memory,
+    /// The vault's last change, once it was verified.
+    change: Cell<Option<u64>>,
     slot: Option<&'r SlotRow>,
     /// True if it is said that this machine saw a later copy.
     tells: bool,
@@ -192,7 +195,17 @@ impl<'r> Owner<'r> {
         // A sync service may have put another file in place while a passphrase was typed.
         still_same(checked.as_ref())?;
         let witness = Some(witness);
-        Ok(Self { rows, store, witness, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
+        Ok(Self {
+            rows,
+            store,
+            witness,
+            keys,
+            identity,
+            memory,
+            change: Cell::new(None),
+            slot: access.slot.as_ref(),
+            tells: true,
+        })
     }
 
     fn look(vault: &'r Vault, access: &'r Access) -> Result<Self, VaultError> {
@@ -207,6 +220,7 @@ impl<'r> Owner<'r> {
             keys,
             identity,
             memory,
+            change: Cell::new(None),
             slot: access.slot.as_ref(),
             tells: false,
         })
@@ -217,6 +231,7 @@ impl<'r> Owner<'r> {
             Setting { keys: &self.keys, identity: self.identity, memory: self.memory, slot: self.slot };
         let tx = VerifiedTx::load(&self.rows, &setting)?;
         tx.refuse_in_alarm(self.store.path())?;
+        self.change.set(Some(tx.change_number()));
         if self.tells {
             tell_if_older(self.memory, &tx, world);
         }
@@ -230,7 +245,8 @@ impl<'r> Owner<'r> {
         let keys = OwnKeys::of(&self.keys.audit, own, &self.identity);
         match keys.load(&self.rows, &self.identity) {
             Ok(chain) => {
-                let gap = self.witness.as_ref().map(|seen| seen.gap(&self.identity, &chain.mark(), &self.rows));
+                let gap =
+                    self.witness.as_ref().map(|seen| seen.gap(&self.identity, &chain.mark(), &self.rows));
                 return Ok((keys, chain, gap.transpose()?.flatten()));
             }
             Err(error) if own == Ledger::Vault => return Err(error.into()),
@@ -245,7 +261,13 @@ impl<'r> Owner<'r> {
     pub(crate) fn commit(self, event: &Event, world: &World<'_>) -> Result<(), VaultError> {
         let (keys, mut chain, gap) = self.ledger()?;
         let found = chain.mark();
-        chain.append(&self.rows, keys.keys(), &self.identity, event, world.rng)?;
+        match (found.ledger, self.change.get()) {
+            (Ledger::Device(_), Some(change)) => {
+                let event = event.clone().with(&AfterChange(change));
+                chain.append(&self.rows, keys.keys(), &self.identity, &event, world.rng)
+            }
+            _ => chain.append(&self.rows, keys.keys(), &self.identity, event, world.rng),
+        }?;
         self.rows.commit()?;
         // A write-ahead log that stays long makes the next start slower, and that is all.
         let _ = self.store.file().map_or(Ok(()), FileStore::finish_release);

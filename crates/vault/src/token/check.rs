@@ -1,6 +1,6 @@
 //! `vault check` of tokens: records, views, grants and bearers' chains, each held against the keys that there are.
 
-use crate::store::{Ledger, ObjectKind, ObjectRow, TokenCounts};
+use crate::store::{Ledger, LedgerId, ObjectKind, ObjectRow, TokenCounts};
 
 use super::grant::{Grant, View};
 use super::record::TokenRecord;
@@ -9,6 +9,7 @@ use super::{index, read_log, regrant};
 use crate::check::{Check, Finding, Tagged};
 use crate::error::VaultError;
 use crate::key::record::KeyRecord;
+use crate::ledger;
 use crate::tx::VerifiedTx;
 use crate::tx::index::{Entry, Tokens};
 use keyvault_core::crypto::Signer;
@@ -16,7 +17,18 @@ use keyvault_core::crypto::Signer;
 /// Prefix of the findings about the reads of a bearer, or of a device.
 const READS: &str = "log of";
 
+/// A device's ledger as the reader of a finding. No token has a name with a space.
+pub(crate) fn device(id: &LedgerId) -> String {
+    format!("ledger {}", ledger::short(id))
+}
+
 impl Finding {
+    /// Returns `true` if it is about what a device read.
+    #[must_use]
+    pub fn is_of_a_device(&self) -> bool {
+        self.row.strip_prefix(READS).is_some_and(|reader| reader.starts_with(" ledger "))
+    }
+
     /// Returns `true` if it is about what a token's bearer or a device read: rows whose damage is in the way of nothing.
     #[must_use]
     pub fn is_of_reads(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The log as a whole: the vault's chain, and among it the reads of the owner's devices and of tokens' bearers, each held
 //! against what the last change recorded of it.
 
-use crate::audit::{self, Action, AuditError, Event, Seed};
+use crate::audit::{self, Action, AfterChange, AuditError, Event, Seed};
 use crate::ledger;
 use crate::store::{LedgerId, StoreError};
 use crate::unlock::token::TokenKeys;
@@ -91,38 +91,73 @@ pub fn verify_reads(vault: &mut Vault, access: &Access) -> Result<VerifiedReads,
     })
 }
 
-/// The order of each log's entries is that of their numbers; between those of two there is none but time.
+/// A read beside the vault's ledger, where the whole log has it.
+struct Beside {
+    /// The vault's last change before it, if it says so: no clock decides about that.
+    after: Option<u64>,
+    /// Its time, or that of one before it in its ledger, if that is later.
+    at: Moment,
+    of: Of,
+    event: Event,
+}
+
+/// The order of each log's entries is that of their numbers. A device's read is between the change that it names and the
+/// next; all else is among others by time.
 pub(crate) fn read_all_logs(
     tx: &mut VerifiedTx<'_>,
     take: &mut dyn FnMut(&Of, &Event),
 ) -> Result<Vec<BrokenReads>, VaultError> {
     let (mut reads, mut broken) = (Vec::new(), Vec::new());
-    let mut enter = |of: &dyn Fn(u64) -> Of, events: Vec<Event>| {
-        let mut at = Moment(i64::MIN);
-        for (seq, event) in (0..).zip(events) {
-            at = at.max(event.time);
-            reads.push((at, of(seq), event));
-        }
-    };
     for ledger::Reads { id, events, fault } in ledger::reads(tx)? {
-        enter(&|seq| Of::Device(id, seq), events);
+        in_order(events, |seq| Of::Device(id, seq), &mut reads);
         broken.extend(fault.map(|fault| (Reader::Device(id), fault.to_string())));
     }
     for record in index::load_all(tx)? {
         let (record, events, fault) = told_reads(tx, record);
-        enter(&|seq| Of::Token(record.name.clone(), seq), events);
+        in_order(events, |seq| Of::Token(record.name.clone(), seq), &mut reads);
         broken.extend(fault.map(|fault| (Reader::Token(record.name.clone()), fault)));
     }
-    reads.sort_by_key(|(at, ..): &(Moment, Of, Event)| *at);
-    let mut reads = reads.into_iter().peekable();
+    let (mut placed, mut timed): (Vec<_>, Vec<_>) = reads.into_iter().partition(|read| read.after.is_some());
+    placed.sort_by_key(|read| (read.after, read.at));
+    timed.sort_by_key(|read| read.at);
+    let (mut placed, mut timed) = (placed.into_iter().peekable(), timed.into_iter().peekable());
+    let mut last_change = 0;
+    let give = |due: &mut Vec<Beside>, take: &mut dyn FnMut(&Of, &Event)| {
+        due.sort_by_key(|read| read.at);
+        due.drain(..).for_each(|read| take(&read.of, &read.event));
+    };
+    let mut due = Vec::new();
     audit::read_all(tx.rows, &tx.daily.audit, &tx.identity, &mut |seq, event| {
-        while let Some((_, of, read)) = reads.next_if(|(at, ..)| *at < event.time) {
-            take(&of, &read);
+        while let Some(read) = timed.next_if(|read| read.at < event.time) {
+            due.push(read);
         }
+        let change = event.change.map(|change| change.number);
+        let is_before = |read: &Beside| match (read.after, change) {
+            (Some(after), Some(change)) => after < change,
+            // A session's reads come with the change that ends it.
+            (Some(after), None) => after <= last_change && (event.is_carried() || read.at < event.time),
+            (None, _) => false,
+        };
+        while let Some(read) = placed.next_if(is_before) {
+            due.push(read);
+        }
+        give(&mut due, take);
+        last_change = change.unwrap_or(last_change);
         take(&Of::Vault(seq), &event);
     })?;
-    reads.for_each(|(_, of, read)| take(&of, &read));
+    due.extend(placed.chain(timed));
+    give(&mut due, take);
     Ok(broken)
+}
+
+fn in_order(events: Vec<Event>, of: impl Fn(u64) -> Of, reads: &mut Vec<Beside>) {
+    let mut latest = Moment(i64::MIN);
+    for (seq, event) in (0..).zip(events) {
+        latest = latest.max(event.time);
+        let of = of(seq);
+        let after = event.get().filter(|_| of.is_owners()).map(|AfterChange(change)| change);
+        reads.push(Beside { after, at: latest, of, event });
+    }
 }
 
 /// The reads of a token's bearer, from the first entry on.
