@@ -198,12 +198,20 @@ fn a_writer_without_keys_who_wrecks_the_ledgers_of_devices_blocks_nothing() {
             // A copy is made in any case; without keys it may count as damaged.
             let copied = ran.code == 5 && world.home().join("again.db").exists();
             assert!(ran.code == 0 || copied, "{wreck}, {act:?}: {}{}", ran.out, ran.err);
-            // Recorded, proved again, and gone on with, after a change or two.
-            read(&world);
-            world.run(&["edit", "a", "--note", "x"]).ok();
-            world.run(&["edit", "a", "--note", "y"]).ok();
-            world.run(&["vault", "check"]).ok();
-            world.run(&["audit", "verify"]).ok();
+            if act[0] == "exec" {
+                // Recorded, written again, and gone on with, after a change or two.
+                read(&world);
+                world.run(&["edit", "a", "--note", "x"]).ok();
+                world.run(&["edit", "a", "--note", "y"]).ok();
+                if wreck.ends_with("= 0") {
+                    // No change reads entries before the listed ones again.
+                    assert_eq!(world.run(&["vault", "check"]).code, 5);
+                    continue;
+                }
+            }
+            if ["exec", "vault"].contains(&act[0]) && act[1] != "backup" {
+                world.run(&["vault", "check"]).ok();
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use keyvault_core::codec::{Extensions, Malformed};
+use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::{Digest, SealingKey};
 use keyvault_core::identity::Identity;
 
@@ -45,12 +45,24 @@ struct Listed {
 
 /// The list of ledgers, under one empty name. Without ledgers there is no object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct Ledgers {
+pub struct Ledgers {
     name: Vec<u8>,
-    ledgers: BTreeMap<LedgerId, Listed>,
+    by_id: BTreeMap<LedgerId, Listed>,
     #[borsh(skip)]
     revision: u64,
     extensions: Extensions,
+}
+
+impl Ledgers {
+    /// The list in these bytes.
+    pub fn decode(content: &[u8]) -> Result<Self, Malformed> {
+        codec::decode(content).and_then(|list: Self| list.complete(1))
+    }
+
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
 }
 
 impl Object for Ledgers {
@@ -68,8 +80,8 @@ impl Object for Ledgers {
         let is_point = |point: &ChainMark| point.count > 0 || *point == ChainMark::START;
         let is_one =
             |(id, listed): (&LedgerId, &Listed)| *id != Ledger::Vault.id() && is_point(&listed.point);
-        let fits = (1..=MOST).contains(&self.ledgers.len());
-        if self.name.is_empty() && fits && self.ledgers.iter().all(is_one) {
+        let fits = (1..=MOST).contains(&self.by_id.len());
+        if self.name.is_empty() && fits && self.by_id.iter().all(is_one) {
             Ok(Self { revision, ..self })
         } else {
             Err(Malformed)
@@ -138,14 +150,14 @@ fn keys_of(tx: &VerifiedTx<'_>, id: &LedgerId) -> AuditKeys {
 
 /// The ledgers in the list.
 pub(crate) fn listed(tx: &mut VerifiedTx<'_>) -> Result<Vec<Ledger>, VaultError> {
-    Ok(load(tx)?.ledgers.into_keys().map(Ledger::Device).collect())
+    Ok(load(tx)?.by_id.into_keys().map(Ledger::Device).collect())
 }
 
 /// Returns `true` if this device has no ledger that it can go on with, and may get one.
 pub(crate) fn is_missing(tx: &mut VerifiedTx<'_>) -> Result<bool, VaultError> {
     let list = load(tx)?;
-    let is_listed = matches!(tx.device, Ledger::Device(id) if list.ledgers.contains_key(&id));
-    Ok(!(is_listed && end_of_own(tx).is_some()) && list.ledgers.len() < MOST)
+    let is_listed = matches!(tx.device, Ledger::Device(id) if list.by_id.contains_key(&id));
+    Ok(!(is_listed && end_of_own(tx).is_some()) && list.by_id.len() < MOST)
 }
 
 /// Makes a ledger for this device if it has none that it can go on with, and writes those again whose break an earlier
@@ -162,7 +174,7 @@ pub(crate) fn ensure(
     let mut list = load(tx)?;
     let mut id = LedgerId::default();
     world.rng.fill(&mut id)?;
-    list.ledgers.insert(id, write(tx, &id, root, &[], world)?);
+    list.by_id.insert(id, write(tx, &id, root, &[], world)?);
     tx.device = Ledger::Device(id);
     store(tx, &list, world)
 }
@@ -186,7 +198,9 @@ fn write_broken_again(
     world: &World<'_>,
 ) -> Result<(), VaultError> {
     let mut list = load(tx)?;
-    let broken: Vec<_> = list.ledgers.extract_if(.., |_, listed| listed.state == State::Broken).collect();
+    let (broken, whole): (BTreeMap<_, _>, _) =
+        std::mem::take(&mut list.by_id).into_iter().partition(|(_, listed)| listed.state == State::Broken);
+    list.by_id = whole;
     if broken.is_empty() {
         return Ok(());
     }
@@ -194,10 +208,10 @@ fn write_broken_again(
         let log = proved(tx, &id, &listed, Some(root))?;
         tx.rows.delete_ledger(Ledger::Device(id))?;
         if !log.events.is_empty() {
-            list.ledgers.insert(id, write(tx, &id, root, &log.events, world)?);
+            list.by_id.insert(id, write(tx, &id, root, &log.events, world)?);
         }
     }
-    if list.ledgers.is_empty() {
+    if list.by_id.is_empty() {
         let tag = tx.object_tag(ObjectKind::Ledgers, &[]);
         return tx.delete_object(ObjectKind::Ledgers, &tag);
     }
@@ -230,7 +244,7 @@ pub(crate) fn settle(
     let mut list = load(tx)?;
     let before = list.clone();
     let mut broken = BrokenLedgers::default();
-    for (id, listed) in &mut list.ledgers {
+    for (id, listed) in &mut list.by_id {
         let keys = keys_of(tx, id);
         match audit::reached(tx.rows, &keys, &tx.identity, &listed.point) {
             Ok(point) => (listed.state, listed.point) = (State::Whole, point),
@@ -259,7 +273,7 @@ pub(crate) fn settle(
 /// The first ledger in the list that is shorter than it was at the last change, or another. One whose break a change has
 /// recorded is left out.
 pub(crate) fn gap(tx: &mut VerifiedTx<'_>) -> Result<Option<LogGap>, VaultError> {
-    for (id, listed) in load(tx)?.ledgers.iter().filter(|(_, listed)| listed.state == State::Whole) {
+    for (id, listed) in load(tx)?.by_id.iter().filter(|(_, listed)| listed.state == State::Whole) {
         let keys = keys_of(tx, id);
         if audit::passes_through(tx.rows, keys.ledger, &listed.point).is_ok() {
             continue;
@@ -274,7 +288,7 @@ pub(crate) fn gap(tx: &mut VerifiedTx<'_>) -> Result<Option<LogGap>, VaultError>
 /// Every ledger's reads, those that open in their place.
 pub(crate) fn reads(tx: &mut VerifiedTx<'_>) -> Result<Vec<Reads>, VaultError> {
     let mut all = Vec::new();
-    for (id, listed) in load(tx)?.ledgers {
+    for (id, listed) in load(tx)?.by_id {
         let keys = keys_of(tx, &id);
         let mut events = Vec::new();
         let mut read = audit::read_all(tx.rows, &keys, &tx.identity, &mut |_, event| events.push(event));
@@ -293,12 +307,15 @@ pub(crate) fn reads(tx: &mut VerifiedTx<'_>) -> Result<Vec<Reads>, VaultError> {
     Ok(all)
 }
 
-/// Verifies every ledger, from the start if root is there: the number of its entries, or what is wrong.
+/// A ledger, and the number of its entries or what is wrong with it.
+pub(crate) type Verified = (LedgerId, Result<u64, AuditError>);
+
+/// Verifies every ledger, from the start if root is there.
 pub(crate) fn verify(
     tx: &mut VerifiedTx<'_>,
     root: Option<&SealingKey>,
-) -> Result<Vec<(LedgerId, Result<u64, AuditError>)>, VaultError> {
-    let verified = load(tx)?.ledgers.into_iter().map(|(id, listed)| {
+) -> Result<Vec<Verified>, VaultError> {
+    let verified = load(tx)?.by_id.into_iter().map(|(id, listed)| {
         let entries = match verify_one(tx, root, &id, &listed) {
             Ok(entries) => Ok(entries),
             Err(error) => Err(fault_of(error.into())?),
@@ -332,7 +349,7 @@ pub(crate) fn salvage(
     let row = row.filter(|row| holds(&row.tag, tx.object_leaf(row)));
     let list = row.and_then(|row| tx.opener().object::<Ledgers>(&row).ok()).unwrap_or_default();
     let kept =
-        list.ledgers.into_iter().map(|(id, listed)| Ok(Kept { id, log: proved(tx, &id, &listed, root)? }));
+        list.by_id.into_iter().map(|(id, listed)| Ok(Kept { id, log: proved(tx, &id, &listed, root)? }));
     kept.collect()
 }
 
@@ -347,10 +364,10 @@ pub(crate) fn carry(
     for Kept { id, log } in kept {
         tx.rows.delete_ledger(Ledger::Device(*id))?;
         if !log.events.is_empty() {
-            list.ledgers.insert(*id, write(tx, id, root, &log.events, world)?);
+            list.by_id.insert(*id, write(tx, id, root, &log.events, world)?);
         }
     }
-    if list.ledgers.is_empty() { Ok(()) } else { store(tx, &list, world) }
+    if list.by_id.is_empty() { Ok(()) } else { store(tx, &list, world) }
 }
 
 impl Check {
@@ -365,7 +382,7 @@ impl Check {
                 Err(error) => self.find(&named, &error.fault()),
                 Ok(_) if row.tag != own => self.find(&named, "stands where another name belongs"),
                 Ok(list) => {
-                    for id in list.ledgers.into_keys() {
+                    for id in list.by_id.into_keys() {
                         let has_head = tx.rows.has_ledger(Ledger::Device(id))?;
                         with_head += u64::from(has_head);
                         without += u64::from(!has_head);

@@ -42,6 +42,7 @@ pub use key::record::{
     Version, VersionOrigin, VersionState,
 };
 pub use key::rotate::{History, NewValue, Revocation, Terms, Which};
+pub use ledger::Ledgers;
 pub use slot::rekey::{RekeyPreview, Rekeyed};
 pub use slot::strays::{PassedOver, Unusable};
 pub use slot::{Credential, Slot};

@@ -142,6 +142,6 @@ fn fill(
     slots.iter().try_for_each(|slot| slot::put(&mut tx, slot))?;
     Chain::rewrite(seed, rows, &keys.audit, identity, &[], world.rng)?;
     ledger::ensure(&mut tx, &root.seed_key(identity), world)?;
-    let seen = tx.seal_change(world.event(Action::Init, Vec::new(), String::new()), world)?;
-    Ok((seen, ledger::end_of_own(&tx)))
+    let sealed = tx.seal_change(world.event(Action::Init, Vec::new(), String::new()), world)?;
+    Ok((sealed, ledger::end_of_own(&tx)))
 }

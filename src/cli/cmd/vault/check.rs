@@ -89,8 +89,7 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>, path: &Path
     }
     if checked.findings.iter().any(Finding::is_of_a_device) {
         context.ui.note(
-            "Reads on a device are missing or altered. The next change records that; a later change with the passphrase \
-             keeps the reads that can be proved.",
+            "Someone may have hidden reads on a device. `keyvault vault rekey` keeps those that can be proved.",
         );
     }
     if checked.findings.iter().any(|finding| finding.is_of_reads() && !finding.is_of_a_device()) {
