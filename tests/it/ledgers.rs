@@ -203,8 +203,8 @@ fn a_writer_without_keys_who_wrecks_the_ledgers_of_devices_blocks_nothing() {
                 read(&world);
                 world.run(&["edit", "a", "--note", "x"]).ok();
                 world.run(&["edit", "a", "--note", "y"]).ok();
-                if wreck.ends_with("= 0") {
-                    // No change reads entries before the listed ones again.
+                if wreck.ends_with("= 0") || wreck.contains("x'00'") {
+                    // Entries before the listed ones and rows of another shape are a rekey's to drop.
                     assert_eq!(world.run(&["vault", "check"]).code, 5);
                     continue;
                 }
