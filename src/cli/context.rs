@@ -165,6 +165,10 @@ impl Context {
             Notice::UnreadablePin => UNREADABLE_TOKEN_PIN.to_owned(),
             Notice::StrayTokenRows => "The vault held rows of an unknown or revoked token, which someone inserted. They were removed."
                 .to_owned(),
+            Notice::LedgerBroken { ledger, fault } => format!(
+                "The reads of a device no longer follow from the recorded ones (ledger {ledger}, {fault}): a power cut took \
+                 some, or someone hid them. This change has recorded it."
+            ),
             Notice::LogGap(gap) => format!("{} This change has recorded it.", log_gap(*gap)),
             Notice::GrantsAltered { token, fault } => format!(
                 "Someone altered the grants of token `{token}` ({fault}). They were written again. Give the token a new \

@@ -4,7 +4,7 @@ use super::IDENTITY;
 use super::same;
 use keyvault_core::secret::SecretBytes;
 use keyvault_vault::unlock::token::Token;
-use keyvault_vault::{BundleContent, BundleLabel, Grant, ReadsLine, TokenRecord};
+use keyvault_vault::{BundleContent, BundleLabel, Grant, Ledgers, ReadsLine, TokenRecord};
 
 /// A token has one printed form, whatever white space is around it.
 pub fn token(bytes: &[u8]) -> bool {
@@ -21,6 +21,11 @@ pub fn grant(bytes: &[u8]) -> bool {
 pub fn token_record(bytes: &[u8]) -> bool {
     TokenRecord::decode(bytes)
         .is_ok_and(|record| record.encode().is_ok_and(|plain| same(plain.expose(), bytes)))
+}
+
+/// The plaintext of the list of ledgers has one encoding.
+pub fn ledgers(bytes: &[u8]) -> bool {
+    Ledgers::decode(bytes).is_ok_and(|list| same(&list.encode(), bytes))
 }
 
 /// The label whose content bundles are read as.

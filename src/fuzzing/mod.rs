@@ -20,7 +20,7 @@ mod seeds;
 pub use from_people::{dotenv, json_import, pin_file, recovery_code};
 pub use from_projects::{git_index, project_file, references};
 pub use issued::{hold, issued_record, set_header};
-pub use machines::{bundle, grant, reads, token, token_record};
+pub use machines::{bundle, grant, ledgers, reads, token, token_record};
 pub use masker::masker;
 
 use keyvault_core::codec;
@@ -35,7 +35,7 @@ use keyvault_vault::unlock::slot::Header;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name: that of its folder in `tests/corpus` and of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 21] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("slot_header", slot_header),
     ("row", row),
     ("tree_node", tree_node),
@@ -48,6 +48,7 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("token", token),
     ("grant", grant),
     ("token_record", token_record),
+    ("ledgers", ledgers),
     ("bundle", bundle),
     ("reads", reads),
     ("issued_record", issued_record),

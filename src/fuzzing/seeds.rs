@@ -238,6 +238,8 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         let head = (name, kind, [1_u8; 16], [2_u8; 32], [3_u8; 32]);
         codec::encode(&(head, rule, times, "ada@engine", Some((6_u64, [7_u8; 16])), read, extensions()))
     };
+    let ledger = |id: u8, state: u8, count: u64| ([id; 16], &[5_u8; 104][..], state, count, [id; 32]);
+    let ledgers = codec::encode(&("", &[ledger(1, 1, 3), ledger(2, 2, 1)][..], extensions()));
     let value = codec::pad(b"sk-1")?;
     let values = [1_u32, 2].map(|version| (version, value.expose()));
     let keys = &[([4_u8; 16], grant.as_slice(), &values[..])][..];
@@ -254,6 +256,7 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
         ("grant", "two-versions", grant),
         ("token_record", "active", record(1, "ci")),
         ("token_record", "session", record(2, "session/1a2b3c4d")),
+        ("ledgers", "two", ledgers),
         ("bundle", "content", content),
         ("bundle", "file", format!("keyvault bundle 1\n{file}\n").into_bytes()),
         ("reads", "first", line.into_bytes()),

@@ -42,6 +42,12 @@ def _session(reader):
     return grammar.name(reader.text()), reader.text()
 
 
+def _broken(reader):
+    ledgers = reader.list(lambda: (reader.take(16), reader.u64()))
+    ascending([ledger for ledger, _ in ledgers])
+    return ledgers
+
+
 # The extensions that are defined.
 FIELDS = {
     1: lambda reader: reader.u64(),
@@ -52,6 +58,8 @@ FIELDS = {
     11: _revoked,
     13: _disabled,
     15: _session,
+    17: _broken,
+    19: lambda reader: reader.u64(),
 }
 
 

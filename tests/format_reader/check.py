@@ -41,7 +41,7 @@ class _Check:
             if self.file.raw(f"SELECT count(*) FROM {table}")[0][0] > 1:
                 self.find("file", "second-row")
         self.read_columns()
-        for part in (self.record, self.log, self.slots, self.keys_there, self.scopes, self.names, self.tokens, self.sets, self.others):
+        for part in (self.record, self.log, self.slots, self.keys_there, self.scopes, self.names, self.ledgers, self.tokens, self.sets, self.others):
             part()
         self.strays()
         self.nodes()
@@ -187,6 +187,29 @@ class _Check:
         for number in set(belonging) - {numbers.get(at) for at in present}:
             self.find(f"names {number}", "names-missing")
 
+    def ledgers(self):
+        """The list of ledgers, and each device's ledger."""
+        self.devices = set()
+        own = tree.tag(self.keys, tree.LEDGERS)
+        for at, _, _ in self.objects(tree.LEDGERS):
+            row = "ledgers" if at == own else f"ledgers {at.hex()}"
+            listed = self.attempt(row, lambda: self.vault.object_at(tree.LEDGERS, at))
+            if listed and at != own:
+                self.find(row, "ledgers-place")
+            elif listed:
+                for ledger in listed.ledgers:
+                    self.devices.add(ledger.id)
+                    named = f"log of ledger {ledger.id[:4].hex()}"
+                    self.attempt(named, lambda: self.device_reads(ledger))
+
+    def device_reads(self, ledger):
+        """A device's chain: from its own k₀ to its head, through its point in the list (§9)."""
+        try:
+            first_key, keys = self.vault.device_keys(ledger)
+        except Failure:
+            raise Damaged("reads-chain") from None
+        self.chain(ledger.id, keys, first_key, ledger.count, ledger.mac)
+
     def tokens(self):
         """The list of tokens, their records, the places of those, views, grants, and ledgers."""
         own = tree.tag(self.keys, tree.TOKENS)
@@ -196,7 +219,7 @@ class _Check:
                 row = f"tokens {at.hex()}"
                 if self.attempt(row, lambda: self.vault.object_at(tree.TOKENS, at)) is not None:
                     self.find(row, "tokens-place")
-        with_views, with_reads = set(), {file.VAULTS_LEDGER}
+        with_views, with_reads = set(), {file.VAULTS_LEDGER} | self.devices
         for row in self.objects(tree.TOKEN):
             at = row[0]
             record = self.opened_object(tree.TOKEN, row)
@@ -243,19 +266,23 @@ class _Check:
     def reads(self, record):
         """A token's chain: from its own k₀ to its head, through what the record names (§10)."""
         keys = record.keys(self.vault.vault_id, self.vault.epoch)
-        number, *head = next((row[1:] for row in self.rows["log_head"] if row[0] == record.id), (None,))
+        self.chain(record.id, keys, record.first_key, record.reads, record.last_mac)
+
+    def chain(self, ledger, keys, first_key, count, last_mac):
+        """A chain of reads, through the point at a count."""
+        number, *head = next((row[1:] for row in self.rows["log_head"] if row[0] == ledger), (None,))
         if number is None or sum(row[1] == number for row in self.rows["log_head"]) > 1:
             raise Damaged("reads-chain")
         rows = {row[0] & 0xFFFFFFFF: row[1:] for row in self.rows["log"] if row[0] >> 32 == number}
         if any(change is not None for change, _, _ in rows.values()):
             raise Damaged("reads-chain")
         try:
-            events = audit.verify(keys, record.first_key, head, max(rows, default=None), rows.get)
+            events = audit.verify(keys, first_key, head, max(rows, default=None), rows.get)
         except Failure:
             raise Damaged("reads-chain") from None
-        holds = record.reads <= len(events)
-        passed = events[record.reads - 1][1] if holds and record.reads else audit.NO_MAC
-        if not holds or passed != record.last_mac:
+        holds = count <= len(events)
+        passed = events[count - 1][1] if holds and count else audit.NO_MAC
+        if not holds or passed != last_mac:
             raise Damaged("reads-chain")
 
     def grants(self, record):

@@ -1,4 +1,4 @@
-"""Objects: what the rows of keys, scopes, names, and the list of tokens seal (§6)."""
+"""Objects: what the rows of keys, scopes, names, and the lists of tokens and of ledgers seal (§6)."""
 
 import grammar
 from codec import Reader, ascending, decode, unpad
@@ -9,6 +9,7 @@ STATES = {PENDING: "pending", CURRENT: "current", PREVIOUS: "previous", RETIRED:
 ORIGINS = {1: "generated", 2: "given", 3: "minted"}
 HELD = 1
 BUCKETS = 64
+MOST_LEDGERS = 64
 # By kind: its name, and the least and greatest length; none where the kind fixes it.
 RECIPES = {
     1: ("token", 11, 4096),
@@ -174,6 +175,32 @@ class Tokens:
         self.name = reader.bytes()
         self.tags = reader.list(lambda: reader.take(16))
         reader.extensions()
+
+
+class Ledgers:
+    """The list of devices' ledgers, out of its padding."""
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        ascending([ledger.id for ledger in self.ledgers])
+        if self.name or not 1 <= len(self.ledgers) <= MOST_LEDGERS:
+            raise Malformed
+
+    def _read(self, reader):
+        self.name = reader.bytes()
+        self.ledgers = reader.list(lambda: Ledger(reader))
+        reader.extensions()
+
+
+class Ledger:
+    def __init__(self, reader):
+        self.id = reader.take(16)
+        self.seed = reader.bytes()
+        self.state = reader.u8()
+        self.count = reader.u64()
+        self.mac = reader.take(32)
+        if not any(self.id) or self.state not in (1, 2) or self.count == 0 and any(self.mac):
+            raise Malformed
 
 
 def name_of(plain):

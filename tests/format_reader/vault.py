@@ -4,16 +4,16 @@ import audit
 import slots
 import tree
 from codec import u8, u32, unpad
-from crypto import digest, epochs_signer, equal, mac, sha256
+from crypto import derive, digest, epochs_signer, equal, mac, sha256
 from failure import Alarm, Damaged, Failure, Hostile, Malformed, NotSealed, structure
 from file import VAULTS_LEDGER, VaultFile
-from objects import Key, Names, Scope, Tokens
+from objects import Key, Ledgers, Names, Scope, Tokens
 from record import Record
 from tokens import TokenRecord
-from tree import HEADER, KEY, NAMES, SCOPE, SLOT, TOKEN, TOKENS
+from tree import HEADER, KEY, LEDGERS, NAMES, SCOPE, SLOT, TOKEN, TOKENS
 
-WORDS = {KEY: "key", SCOPE: "scope", TOKEN: "token", NAMES: "names", TOKENS: "tokens"}
-STRUCTURES = {KEY: Key, SCOPE: Scope, TOKEN: TokenRecord, NAMES: Names, TOKENS: Tokens}
+WORDS = {KEY: "key", SCOPE: "scope", TOKEN: "token", NAMES: "names", TOKENS: "tokens", LEDGERS: "ledgers"}
+STRUCTURES = {KEY: Key, SCOPE: Scope, TOKEN: TokenRecord, NAMES: Names, TOKENS: Tokens, LEDGERS: Ledgers}
 
 
 class Vault:
@@ -239,20 +239,30 @@ class Vault:
 
     def log(self):
         """The chain's events: from k₀ with root, else each in its place (§9)."""
-        first_key = None
-        if self.root is not None:
-            root = slots.Keys(self.vault_id, self.epoch, self.root, "root")
-            try:
-                first_key = root.open("chain seed", "audit seed", self.chain_seed, "vault", field="chain_seed")
-            except NotSealed:
-                raise Damaged("seed-seal") from None
-            if len(first_key) != 32:
-                raise Damaged("seed-seal")
+        first_key = self._first_key(self.chain_seed, "vault", field="chain_seed")
         head = self.file.head(VAULTS_LEDGER)
         if head is None:
             raise Damaged("missing-row")
         highest = self.file.raw("SELECT max(id) FROM log WHERE id >> 32 = 0")[0][0]
         return audit.verify(self.keys, first_key, head[1:], highest, self.entry)
+
+    def _first_key(self, sealed, table, row=b"", field=""):
+        """k₀ of one of the owner's ledgers; None without root."""
+        if self.root is None:
+            return None
+        root = slots.Keys(self.vault_id, self.epoch, self.root, "root")
+        try:
+            first_key = root.open("chain seed", "audit seed", sealed, table, row, field=field)
+        except NotSealed:
+            raise Damaged("seed-seal") from None
+        if len(first_key) != 32:
+            raise Damaged("seed-seal")
+        return first_key
+
+    def device_keys(self, ledger):
+        """k₀ and the keys of a device's ledger (§2)."""
+        keys = LedgerKeys(self.keys, ledger.id)
+        return self._first_key(ledger.seed, "log_head", ledger.id, "seed"), keys
 
     def tokens(self):
         """All records of tokens."""
@@ -264,3 +274,18 @@ class Vault:
         listed = self.object_at(TOKENS, tree.tag(self.keys, TOKENS))
         if self.tags_of(TOKEN) != (listed.tags if listed else []):
             raise Damaged("tokens")
+
+
+class LedgerKeys:
+    """The keys of a device's ledger, in the place of the vault's (§2)."""
+
+    def __init__(self, keys, ledger):
+        self._keys = keys
+        context = u32(1) + keys.vault_id + u32(keys.epoch) + ledger
+        self._own = {
+            f"audit {word}": derive(keys[f"audit {word}"], f"keyvault ledger {word}", context)
+            for word in ("events", "append")
+        }
+
+    def open(self, key, *place, **more):
+        return self._keys.open(self._own[key], *place, **more)

@@ -54,6 +54,7 @@ mod init;
 mod interpreters;
 mod json;
 mod leaks;
+mod ledgers;
 mod left_out;
 mod limited_session;
 mod lines_left_out;

@@ -18,7 +18,7 @@ fn finds(world: &World, what: &str) {
 fn reads_of(world: &World) -> String {
     let connection = Connection::open(world.vault()).unwrap();
     let mut statements = String::new();
-    for (table, condition) in [("log", "id >> 32 <> 0"), ("log_head", "number <> 0")] {
+    for (table, condition) in [("log", "id >> 32 > 1"), ("log_head", "number > 1")] {
         let rows = format!("{table} WHERE {condition}");
         statements += &format!("DELETE FROM {rows};");
         let mut rows = connection.prepare(&format!("SELECT * FROM {rows}")).unwrap();
@@ -51,7 +51,7 @@ fn audit_verify_proves_what_was_read_with_tokens_as_well() {
             7 entries verified: each follows from the previous one; `--from-start` proves them with the passphrase.
             2 reads by tokens verified.
         ");
-    tamper(&world, "DELETE FROM log WHERE id >> 32 <> 0 AND id & 4294967295 = 0");
+    tamper(&world, "DELETE FROM log WHERE id >> 32 > 1 AND id & 4294967295 = 0");
     world.run(&["audit", "verify"]).is(5, "
             7 entries verified: each follows from the previous one; `--from-start` proves them with the passphrase.
         ", "
@@ -111,10 +111,10 @@ fn a_file_that_is_no_log_of_reads_is_not_touched() {
 #[test]
 fn a_bearer_that_wrecks_its_own_rows_keeps_the_owner_from_nothing() {
     for wreck in [
-        "DELETE FROM log_head WHERE ledger <> zeroblob(16)",
-        "DELETE FROM log_head WHERE ledger <> zeroblob(16); DELETE FROM log WHERE id >> 32 <> 0",
-        "UPDATE log_head SET sealed = x'' WHERE ledger <> zeroblob(16)",
-        "UPDATE log SET mac = x'00' WHERE id >> 32 <> 0",
+        "DELETE FROM log_head WHERE number > 1",
+        "DELETE FROM log_head WHERE number > 1; DELETE FROM log WHERE id >> 32 > 1",
+        "UPDATE log_head SET sealed = x'' WHERE number > 1",
+        "UPDATE log SET mac = x'00' WHERE id >> 32 > 1",
     ] {
         let mut world = with_keys();
         let token = token(&world, &["ci", "--scope", "deploy"]);
@@ -175,7 +175,7 @@ fn reads_are_imported_past_a_token_whose_log_is_wrecked() {
     }
     let logs = away.sh("cat .local/state/keyvault/reads/*.jsonl").ok().out;
     world.file("all.jsonl", &logs);
-    tamper(&world, "DELETE FROM log_head WHERE ledger = (SELECT max(ledger) FROM log_head)");
+    tamper(&world, "DELETE FROM log_head WHERE ledger = (SELECT max(ledger) FROM log_head WHERE number > 1)");
     let imported = world.run(&["audit", "import", "all.jsonl"]);
     // Tokens have random numbers, so either may be the last.
     let last = imported.err.contains("by token `cd` do not follow");
@@ -194,7 +194,7 @@ fn a_bearer_that_cut_its_chain_keeps_the_owner_neither_from_renewing_nor_from_re
     let mut world = with_keys();
     let token = token(&world, &["ci", "--scope", "deploy"]);
     held(&world, &token, &ENV).ok();
-    tamper(&world, "DELETE FROM log WHERE id >> 32 <> 0");
+    tamper(&world, "DELETE FROM log WHERE id >> 32 > 1");
     world.run(&["vault", "backup", "backup.db"]).ok();
     world.advance(Duration::from_millis(1));
     let renewed = world.run(&["token", "renew", "ci"]).ok();
@@ -232,7 +232,7 @@ fn reads_that_were_there_at_a_change_cannot_be_hidden() {
     let world = with_keys();
     let token = self::token(&world, &["ci", "--scope", "deploy"]);
     held(&world, &token, &ENV).ok();
-    tamper(&world, "DELETE FROM log WHERE id >> 32 <> 0");
+    tamper(&world, "DELETE FROM log WHERE id >> 32 > 1");
     finds(&world, "log of ci");
     held(&world, &token, &ENV).fails_with(125, "
             error: ~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry 0: entries were cut off or added.
@@ -297,7 +297,7 @@ fn a_check_says_what_mends_a_log_of_reads_that_does_not_hold() {
     let token = token(&world, &["ci", "--scope", "deploy"]);
     held(&world, &token, &ENV).ok();
     world.run(&["edit", "a", "--note", "n"]).ok();
-    tamper(&world, "DELETE FROM log WHERE id >> 32 <> 0");
+    tamper(&world, "DELETE FROM log WHERE id >> 32 > 1");
     world.run(&["vault", "check"]).is(5, "
             4 keys, 4 versions, 8 audit log entries, change 7
             damaged log of ci: entry 0: entries were cut off or added
@@ -334,14 +334,14 @@ fn a_file_without_reads_is_said_to_have_none() {
 /// Nothing binds the number of a ledger, and anyone who can write the file can give it any.
 #[test]
 fn a_ledger_with_any_number_keeps_the_owner_from_nothing() {
-    let of_another = "(SELECT min(number) FROM log_head WHERE number > 0)";
+    let of_another = "(SELECT min(number) FROM log_head WHERE number > 1)";
     for number in ["0", "-5", "2147483646", "2147483647", "9223372036854775807", of_another] {
         let mut world = with_keys();
         let ci = token(&world, &["ci", "--scope", "deploy"]);
         let other = token(&world, &["other", "--scope", "deploy"]);
         held(&world, &ci, &ENV).ok();
         held(&world, &other, &ENV).ok();
-        tamper(&world, &format!("UPDATE log_head SET number = {number} WHERE number > 1"));
+        tamper(&world, &format!("UPDATE log_head SET number = {number} WHERE number > 2"));
         world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
         let goes_on = |arguments: &[&str]| {
             let ran = world.run(arguments);

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::audit::{self, Chain, ChangeMark, Verified};
+use crate::audit::{self, ChangeMark, Verified};
+use crate::ledger::{self, OwnKeys};
 use crate::state::pin::Standing;
 use crate::state::record;
 use crate::state::tree::Bucket;
 use crate::store::{HeaderRow, ObjectKind, Stray, Tag, VersionRow};
+use crate::token::check::device;
 use crate::unlock::slot;
+use keyvault_core::crypto::SealingKey;
 use keyvault_core::name::KeyName;
 use keyvault_core::text::harmless_line;
 use keyvault_os::process::cores::on_all_cores;
@@ -57,8 +60,10 @@ pub struct Checked {
     pub change: u64,
     /// How the file stands to the pin.
     pub standing: Standing,
-    /// The audit chain, if it held.
+    /// The vault's ledger, if it held.
     pub audit: Option<Verified>,
+    /// Entries of devices' ledgers that held.
+    pub reads: u64,
     /// Everything that does not hold.
     pub findings: Vec<Finding>,
 }
@@ -73,6 +78,7 @@ pub fn audit_log(vault: &mut Vault, access: &Access) -> Result<Verified, VaultEr
 /// only what prevents any look at the rows is an error.
 pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
     let seed = vault.seed(access)?;
+    let root = vault.seed_key(access);
     let witness = vault.pins.witness(&vault.identity(), vault.place());
     vault.read(access, |tx| {
         let (mut check, key_records) = Check::rows(tx)?;
@@ -94,7 +100,9 @@ pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
             }
         };
         check.record(tx);
-        let head = Chain::load(tx.rows, &tx.daily.audit, &tx.identity).map(|chain| chain.mark());
+        let reads = check.reads_of_devices(tx, root.as_ref())?;
+        let own = OwnKeys::of(&tx.daily.audit, witness.ledger(), &tx.identity);
+        let head = own.load(tx.rows, &tx.identity).map(|chain| chain.mark());
         if head.is_ok_and(|head| witness.denies(&tx.identity, &head)) {
             check.find("log_head", "does not follow from the one that this machine wrote");
         }
@@ -105,6 +113,7 @@ pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
             change: tx.change_number(),
             standing: tx.standing(),
             audit,
+            reads,
             findings: check.findings,
         })
     })
@@ -189,6 +198,26 @@ impl Check {
             Some(_) => self.find(row, "is not the one that the tree knows"),
             None => self.find(row, "was added: the tree does not know it"),
         }
+    }
+
+    /// Each device's ledger. That the list of them does not hold is found elsewhere.
+    fn reads_of_devices(
+        &mut self,
+        tx: &mut VerifiedTx<'_>,
+        root: Option<&SealingKey>,
+    ) -> Result<u64, VaultError> {
+        let mut reads = 0;
+        let verified = match ledger::verify(tx, root) {
+            Err(error) if is_damage(&error) => return Ok(reads),
+            verified => verified?,
+        };
+        for (id, entries) in verified {
+            match entries {
+                Ok(entries) => reads += entries,
+                Err(fault) => self.find_reads(&device(&id), &fault.to_string()),
+            }
+        }
+        Ok(reads)
     }
 
     /// The entry that the record names must be of the record's change. That the chain does not hold is found elsewhere.

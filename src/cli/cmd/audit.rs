@@ -1,6 +1,7 @@
 //! `keyvault audit …`
 
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use keyvault_vault::{check, token};
 
 use std::collections::VecDeque;
@@ -18,7 +19,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::private::open_secret_file;
 use keyvault_vault::audit::{Action, Event, Reach, Renamed};
-use keyvault_vault::{BrokenReads, ImportedReads, Of, Unproved};
+use keyvault_vault::{BrokenReads, ImportedReads, Of, Reader, Unproved, VerifiedReads};
 
 /// Read and verify the audit log.
 #[derive(Debug, Subcommand)]
@@ -30,8 +31,8 @@ pub(crate) enum Audit {
 
 /// Show who did what, when, and with which keys.
 ///
-/// Reads by a token are included, numbered TOKEN:N. With --json, prints one object per line: seq, token, time, action,
-/// keys, actor, outcome.
+/// Reads on a device are numbered LEDGER:N, reads by a token TOKEN:N. With --json, prints one object per line: seq, ledger,
+/// token, time, action, keys, actor, outcome.
 #[derive(Debug, Args)]
 pub(crate) struct ShowLog {
     /// Entries that name this key
@@ -65,7 +66,7 @@ fn action(text: &str) -> Result<Action, String> {
 /// Prove that no entry was altered, removed or added.
 ///
 /// With the passphrase, proves every entry from the start of the audit log; with a session, only that each entry follows
-/// from the previous one. Also proves the reads by tokens. The exit code is 5 if a proof fails.
+/// from the previous one. Also proves the reads by devices and tokens. The exit code is 5 if a proof fails.
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// Ask for the passphrase and prove from the start, even if a session is open
@@ -158,16 +159,23 @@ impl Verify {
         let path = vault.path().to_owned();
         let failed = |error| Failure::of(error, &path);
         let verified = check::audit_log(&mut vault, &access).map_err(failed)?;
-        let (reads, broken) = token::verify_reads(&mut vault, &access).map_err(failed)?;
+        let VerifiedReads { of_devices, of_tokens: reads, broken } =
+            token::verify_reads(&mut vault, &access).map_err(failed)?;
+        let entries = usize::try_from(verified.entries).unwrap_or(usize::MAX).saturating_add(of_devices);
         let from_start = verified.reach == Reach::FromTheStart;
         let done = if broken.is_empty() { code::DONE } else { code::DAMAGED };
         if context.ui.json {
             let broken: Vec<_> = broken
                 .iter()
-                .map(|(name, fault)| serde_json::json!({ "token": name.as_str(), "what": fault }))
+                .map(|(reader, fault)| match reader {
+                    Reader::Device(ledger) => {
+                        serde_json::json!({ "ledger": HEXLOWER.encode(ledger), "what": fault })
+                    }
+                    Reader::Token(name) => serde_json::json!({ "token": name.as_str(), "what": fault }),
+                })
                 .collect();
             context.ui.print_json(&serde_json::json!({
-                "ok": broken.is_empty(), "entries": verified.entries, "from_start": from_start,
+                "ok": broken.is_empty(), "entries": entries, "from_start": from_start,
                 "clock_back_at": verified.clock_back_at, "reads": reads, "broken": broken, "alarm": alarm,
                 "log_gap": log_gap_json(gap),
             }))?;
@@ -178,7 +186,6 @@ impl Verify {
         } else {
             "each follows from the previous one; `--from-start` proves them with the passphrase"
         };
-        let entries = usize::try_from(verified.entries).unwrap_or(usize::MAX);
         context.ui.line(&format!("{} verified: {reach}.", view::counted(entries, "entry")))?;
         if reads > 0 {
             context.ui.line(&format!("{} by tokens verified.", view::counted(reads, "read")))?;
@@ -194,10 +201,12 @@ impl Verify {
 }
 
 fn tell_broken(context: &Context, broken: &[BrokenReads]) {
-    for (name, fault) in broken {
-        context.ui.warn(&format!(
-            "The reads by token `{name}` cannot be proved: {fault}. Someone may have hidden reads."
-        ));
+    for (reader, fault) in broken {
+        let reads = match reader {
+            Reader::Device(ledger) => format!("reads in ledger {}", event::short(ledger)),
+            Reader::Token(name) => format!("reads by token `{name}`"),
+        };
+        context.ui.warn(&format!("The {reads} cannot be proved: {fault}. Someone may have hidden reads."));
     }
 }
 

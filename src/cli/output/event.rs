@@ -1,13 +1,14 @@
 //! An entry of the log, as people and programs read it.
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use super::time;
 use super::view;
 use crate::cli::output;
 use crate::cli::unlock::log_gap_json;
-use keyvault_vault::Of;
 use keyvault_vault::audit::{Event, Grace, KeyRef, LogGap, OfSession, Outcome, Renamed, TokenChange, Wiped};
+use keyvault_vault::{LedgerId, Of};
 
 pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
     let keys: Vec<_> = event
@@ -16,14 +17,16 @@ pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
         .map(|key| serde_json::json!({ "name": key.name, "version": key.version }))
         .collect();
     let actor = &event.actor;
-    let (seq, token) = match of {
-        Of::Vault(seq) => (seq, None),
-        Of::Token(token, seq) => (seq, Some(token.as_str())),
+    let (seq, ledger, token) = match of {
+        Of::Vault(seq) => (seq, None, None),
+        Of::Device(ledger, seq) => (seq, Some(HEXLOWER.encode(ledger)), None),
+        Of::Token(token, seq) => (seq, None, Some(token.as_str())),
     };
     // A token's bearer could claim it in its own log.
     let session = event.get::<OfSession>().filter(|_| token.is_none());
     serde_json::json!({
         "seq": seq,
+        "ledger": ledger,
         "token": token,
         "session": session.map(|of| serde_json::json!({ "name": of.session.as_str(), "made_by": of.made_by })),
         "time": time::rfc3339(event.time),
@@ -38,6 +41,12 @@ pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
         "log_gap": log_gap_json(event.gap()),
         "change": event.change.map(|change| change.number),
     })
+}
+
+/// A device's ledger, as people read it.
+pub(in crate::cli) fn short(ledger: &LedgerId) -> String {
+    let [a, b, c, d, ..] = *ledger;
+    HEXLOWER.encode(&[a, b, c, d])
 }
 
 /// The details in words, with a way to write a number of seconds.
@@ -61,6 +70,7 @@ pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
     const SHOWN: usize = 5;
     let number = match of {
         Of::Vault(seq) => seq.to_string(),
+        Of::Device(ledger, seq) => format!("{}:{seq}", short(ledger)),
         Of::Token(token, seq) => format!("{token}:{seq}"),
     };
     let actor = &event.actor;

@@ -194,7 +194,22 @@ impl Lab {
             .unwrap();
     }
 
+    /// Reads a minute later on a device without a ledger, with everyday keys.
+    fn elsewhere<T>(&mut self, read: impl FnOnce(&mut Vault, &Access, &World<'_>) -> T) -> T {
+        self.wait(60_000);
+        let pins = Pins::in_folder(self.folder.path().join("elsewhere"));
+        let mut vault = Vault::open(&self.path(), &pins).unwrap();
+        let access = vault.open_passphrase(&passphrase(&self.passphrase)).unwrap().without_root();
+        read(&mut vault, &access, &world(&self.clock, &self.rng, pins))
+    }
+
     fn reveal(&mut self, key: &str) {
+        self.elsewhere(|vault, access, world| key::reveal(vault, access, world, &name(key), None).map(drop))
+            .unwrap();
+    }
+
+    /// Reads a minute later, into the ledger of the device that made the vault.
+    fn reveal_here(&mut self, key: &str) {
         self.act(|vault, access, world| key::reveal(vault, access, world, &name(key), None).map(drop))
             .unwrap();
     }
@@ -312,16 +327,20 @@ pub(crate) fn plain() -> Plain {
     let earlier = lab.base("plain-earlier", "");
     let bytes = std::fs::read(lab.path()).unwrap();
     let finish = |lab: &mut Lab, value: &str| {
+        // Its device makes a ledger here where it remembers none.
         lab.rotate("a", Some(value.as_bytes()), Terms { grace: 30 * DAY, expires: None });
+        lab.reveal_here("b");
+        lab.reveal_here("a");
         lab.edit("b", &Edit { note: Some("the second key, edited".to_owned()), ..Edit::default() });
         lab.add(key("e", "value-e-1", &["s"]));
         lab.reveal("a");
-        lab.act(|vault, access, world| vault.record_unlock(access, world, Outcome::Done, "")).unwrap();
+        lab.elsewhere(|vault, access, world| vault.record_unlock(access, world, Outcome::Done, "")).unwrap();
+        lab.reveal_here("b");
     };
     finish(&mut lab, "value-a-2");
     let now = lab.base(
         "plain",
-        "Five keys, two scopes, three slots; the key a has a version in its grace; the log ends with two reads.",
+        "Five keys, two scopes, three slots; the key a has a version in its grace; the log ends with two reads; a device has read three times, the last time since the last change.",
     );
     // The vault as it went on elsewhere, where nobody remembers the above.
     put_back(&mut lab, &bytes);
@@ -516,7 +535,7 @@ fn changed() -> Base {
     lab.act(|vault, access, world| key::remove(vault, access, world, &[name("third")])).unwrap();
     let purpose = || Purpose { action: Action::Exec, detail: "printenv".to_owned() };
     let all = Selection { all: true, ..Selection::default() };
-    lab.act(|vault, access, world| {
+    lab.elsewhere(|vault, access, world| {
         content::take(supply::begin(vault, access, world).unwrap(), &all, purpose()).map(drop).unwrap();
     });
     lab.base("changed", "Keys that were renamed, taken out of a scope and removed; the log ends with a read.")

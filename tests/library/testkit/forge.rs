@@ -24,6 +24,7 @@ pub(crate) const SCOPE: u8 = 4;
 pub(crate) const TOKEN: u8 = 5;
 pub(crate) const NAMES: u8 = 7;
 pub(crate) const TOKENS: u8 = 8;
+pub(crate) const LEDGERS: u8 = 15;
 
 /// The head of the vault's own ledger, as a condition.
 pub(crate) const OWN: &str = "ledger = zeroblob(16)";

@@ -1,8 +1,8 @@
 //! Vectors that are authentic in every byte and say what the format does not have.
 
 use super::forge::{
-    self, Fields, Forge, HEADER, KEY, NAMES, SCOPE, SLOT, TOKENS, Tag, bucket_of, names_plain, object_id,
-    pad, tags_plain, text,
+    self, Fields, Forge, HEADER, KEY, LEDGERS, NAMES, SCOPE, SLOT, TOKENS, Tag, bucket_of, names_plain,
+    object_id, pad, tags_plain, text,
 };
 use super::good::put_version;
 use super::set::{Fails, Set};
@@ -19,6 +19,7 @@ pub(crate) fn all(set: &mut Set) {
     scopes(set);
     names(set);
     tokens(set);
+    ledgers(set);
     events(set);
 }
 
@@ -94,6 +95,42 @@ fn padding(set: &mut Set) {
             });
         }
     }
+}
+
+/// The list of ledgers, which has one.
+fn ledgers(set: &mut Set) {
+    let f = set.forge("plain", "");
+    let right = forge::unpad(&f.padded(LEDGERS, &f.tag(LEDGERS, &[])));
+    // Name, count, id, k₀ with its length, state, count, MAC, extensions.
+    let state = right.len() - 4 - 32 - 8 - 1;
+    let with = |at: usize, bytes: &[u8]| [&right[..at], bytes, &right[at + bytes.len()..]].concat();
+    let fails = Fails("ledgers-malformed", "check", "ledgers");
+    let ledger = &right[8..right.len() - 4];
+    let many = |count: u8| {
+        let one = |number: u8| [&[number; 16], &ledger[16..]].concat();
+        let all: Vec<u8> = (1..=count).flat_map(one).collect();
+        [&[0; 4], &u32::from(count).to_le_bytes()[..], &all, &[0; 4]].concat()
+    };
+    for (name, comment, plain) in [
+        ("trailing", "a byte behind the last field", [&right[..], &[0]].concat()),
+        ("cut", "the last byte is missing", right[..right.len() - 1].to_vec()),
+        ("none", "a list of no ledgers", vec![0; 12]),
+        ("id-zero", "a ledger has the id of the vault's", with(8, &[0; 16])),
+        ("state-zero", "a ledger has state 0", with(state, &[0])),
+        ("state-three", "a ledger has state 3", with(state, &[3])),
+        ("count-zero", "a ledger without entries has a MAC", with(state + 1, &[0; 8])),
+        ("too-many", "65 ledgers", many(65)),
+        ("twice", "a ledger is there twice", [&[0; 4], &[2, 0, 0, 0][..], ledger, ledger, &[0; 4]].concat()),
+    ] {
+        set.bad(&format!("ledgers-{name}"), fails, &format!("the list of ledgers: {comment}"), |f| {
+            f.put_object(LEDGERS, b"", &plain);
+        });
+    }
+    let second = f.tag(LEDGERS, b"second");
+    let place = Fails("ledgers-place", "check", &format!("ledgers {}", hex(&second)));
+    set.bad("ledgers-elsewhere", place, "the list of ledgers stands at another name's tag", |f| {
+        f.put_padded(LEDGERS, &second, &pad(&right));
+    });
 }
 
 /// Extensions with an even field.

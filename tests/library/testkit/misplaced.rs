@@ -4,7 +4,8 @@ use keyvault_core::crypto::{self, SealingKey, Signed, SigningKey};
 use keyvault_core::identity::Identity;
 
 use super::forge::{
-    At, Forge, KEY, Keys, NAMES, OWN, Record, SCOPE, TOKEN, TOKENS, at, context, object_row, pad, wrapped_at,
+    At, Forge, KEY, Keys, NAMES, OWN, OWN_LOG, Record, SCOPE, TOKEN, TOKENS, at, context, object_row, pad,
+    wrapped_at,
 };
 use super::good::{enter_version, put_version};
 use super::set::{Fails, Set};
@@ -588,7 +589,7 @@ fn record(set: &mut Set) {
         |f| with(f, &|record| Record { previous: [4; 32], ..record }),
     );
     set.bad("record-authentic-read", event, "an authentic record that names the entry of a read", |f| {
-        let last = f.number("SELECT max(id) FROM log");
+        let last = f.number(&format!("SELECT max(id) FROM log WHERE {OWN_LOG}"));
         let head = f.blob(&format!("SELECT mac FROM log WHERE id = {last}")).try_into().unwrap();
         with(f, &|record| Record { count: last.cast_unsigned() + 1, head, ..record });
     });
@@ -642,7 +643,7 @@ fn chain(set: &mut Set) {
         log("entry-mac"),
         "the last entry's MAC is made with another key, and the head names it",
         |f| {
-            let last = f.number("SELECT max(id) FROM log");
+            let last = f.number(&format!("SELECT max(id) FROM log WHERE {OWN_LOG}"));
             let mac = flipped(&f.keys.append).mac(&[b"keyvault audit entry"]);
             f.put("log", "mac", &format!("id = {last}"), &mac);
             let (count, plain) = f.head();

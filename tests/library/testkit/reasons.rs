@@ -30,7 +30,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "its application_id is |not a vault",
         "`application_id` is not that of a vault",
     ),
-    reason("format", "format", "its user_version is |has format ", "`user_version` is not 1003"),
+    reason("format", "format", "its user_version is |has format ", "`user_version` is not 1004"),
     reason("schema", "hostile", "its schema is not a vault's", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),
@@ -103,7 +103,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "row-newer",
         "format",
         "the object of ",
-        "a key, a scope, a bucket of names, the list of tokens, or a token's record has an even field that is not known",
+        "a key, a scope, a bucket of names, the list of tokens or of ledgers, or a token's record has an even field that is not known",
     ),
     reason(
         "grant-newer",
@@ -364,7 +364,26 @@ pub(crate) const REASONS: &[Reason] = &[
         "reads-chain",
         "damaged",
         "entry|chain|entries|head",
-        "a token's chain does not hold, or does not pass through what its record names",
+        "the chain of a token or a device does not hold, or does not pass through what its record or the list names",
+    ),
+    // The ledgers of devices
+    reason(
+        "tree-ledgers",
+        "damaged",
+        "is not the one that the tree knows|the tree does not know it",
+        "the list of ledgers is not the one that the tree knows",
+    ),
+    reason(
+        "ledgers-malformed",
+        "damaged",
+        "ledgers: malformed",
+        "the list of ledgers opens, and is not what §6 says",
+    ),
+    reason(
+        "ledgers-place",
+        "damaged",
+        "where another name belongs",
+        "the list of ledgers stands at a tag that is not its own",
     ),
     reason(
         "sets",

@@ -1,6 +1,6 @@
 //! Vectors by somebody with the file and no key: rows altered, exchanged, deleted, added, put back.
 
-use super::forge::{Forge, HEADER, KEY, NAMES, OWN, SCOPE, SLOT, TOKEN, TOKENS, object_id};
+use super::forge::{Forge, HEADER, KEY, LEDGERS, NAMES, OWN, OWN_LOG, SCOPE, SLOT, TOKEN, TOKENS, object_id};
 use super::set::{Fails, Set};
 use super::sql;
 use super::vector::hex;
@@ -763,7 +763,7 @@ fn header(set: &mut Set) {
 }
 
 fn log(set: &mut Set) {
-    let last = set.forge("plain", "").number("SELECT max(id) FROM log");
+    let last = set.forge("plain", "").number(&format!("SELECT max(id) FROM log WHERE {OWN_LOG}"));
     let log = |reason| Fails(reason, "log", "log");
     for (part, place) in PARTS {
         set.bad(
@@ -805,24 +805,26 @@ fn log(set: &mut Set) {
         "log-cut-both",
         Fails("head-count", "log", "log"),
         "both reads behind the last change are cut off",
-        |f| f.sql(&format!("DELETE FROM log WHERE id >= {}", last - 1)),
+        |f| f.sql(&format!("DELETE FROM log WHERE {OWN_LOG} AND id >= {}", last - 1)),
     );
     set.bad(
         "log-cut-and-counted",
         log("head-seal"),
         "the last entry is cut off, and the head counts one less",
         |f| {
-            f.sql(&format!("DELETE FROM log WHERE id = {last}; UPDATE log_head SET count = count - 1"));
+            f.sql(&format!(
+                "DELETE FROM log WHERE id = {last}; UPDATE log_head SET count = count - 1 WHERE {OWN}"
+            ));
         },
     );
     set.bad(
         "log-cut-change",
         Fails("record-chain", "state", ""),
         "the last change and what follows are cut off",
-        |f| f.sql(&format!("DELETE FROM log WHERE id >= {}", last - 2)),
+        |f| f.sql(&format!("DELETE FROM log WHERE {OWN_LOG} AND id >= {}", last - 2)),
     );
     set.bad("log-all-deleted", Fails("record-chain", "state", ""), "all entries are deleted", |f| {
-        f.sql("DELETE FROM log");
+        f.sql("DELETE FROM log WHERE id >> 32 = 0");
     });
     set.bad(
         "log-change-mac",
@@ -854,16 +856,16 @@ fn log(set: &mut Set) {
         );
     }
     set.bad("head-count-lower", log("head-seal"), "the head counts one entry less", |f| {
-        f.sql("UPDATE log_head SET count = count - 1");
+        f.sql("UPDATE log_head SET count = count - 1 WHERE number = 0");
     });
     set.bad("head-count-higher", log("head-seal"), "the head counts one entry more", |f| {
-        f.sql("UPDATE log_head SET count = count + 1");
+        f.sql("UPDATE log_head SET count = count + 1 WHERE number = 0");
     });
     set.bad("head-count-negative", Fails("column", "log", "log"), "the head counts −1 entries", |f| {
-        f.sql("UPDATE log_head SET count = -1");
+        f.sql("UPDATE log_head SET count = -1 WHERE number = 0");
     });
     set.bad("head-deleted", Fails("missing-row", "log", "log"), "the chain's head is deleted", |f| {
-        f.sql("DELETE FROM log_head");
+        f.sql("DELETE FROM log_head WHERE number = 0");
     });
     let (earlier, branch, other) =
         (set.plain.earlier.sql.clone(), set.plain.branch.sql.clone(), set.other.sql.clone());
@@ -909,33 +911,38 @@ fn ledgers(set: &mut Set) {
         "ledger-of-the-last",
         log("head-count"),
         "the last entry stands in another ledger",
-        &format!("{moved} id = (SELECT max(id) FROM log)"),
+        &format!("{moved} id = (SELECT max(id) FROM log WHERE id >> 32 = 0)"),
     );
     bad(
         "ledger-of-all",
         Fails("record-chain", "state", ""),
         "all entries and the head stand in another ledger",
-        "UPDATE log SET id = THERE; UPDATE log_head SET (ledger, number) = (OTHER, 7)",
+        "UPDATE log SET id = THERE WHERE id >> 32 = 0; UPDATE log_head SET (ledger, number) = (OTHER, 7) WHERE number = 0",
     );
     let chain = Fails("record-chain", "state", "");
-    bad("ledger-of-entries", chain, "all entries stand in another ledger", "UPDATE log SET id = THERE");
+    bad(
+        "ledger-of-entries",
+        chain,
+        "all entries stand in another ledger",
+        "UPDATE log SET id = THERE WHERE id >> 32 = 0",
+    );
     bad(
         "ledger-of-the-head",
         Fails("missing-row", "log", "log"),
         "the head stands in another ledger",
-        "UPDATE log_head SET (ledger, number) = (OTHER, 7)",
+        "UPDATE log_head SET (ledger, number) = (OTHER, 7) WHERE number = 0",
     );
     bad(
         "ledger-of-the-head-without-a-number",
         Fails("missing-row", "log", "log"),
         "the head stands in another ledger, with the number of the vault's",
-        "UPDATE log_head SET ledger = OTHER",
+        "UPDATE log_head SET ledger = OTHER WHERE number = 0",
     );
     for (word, number) in
         [("seven", "7"), ("negative", "-1"), ("highest", "9223372036854775807"), ("beyond", "2147483648")]
     {
         let comment = format!("the number of the vault's own ledger is {number}");
-        let sql = format!("UPDATE log_head SET number = {number}");
+        let sql = format!("UPDATE log_head SET number = {number} WHERE {OWN}");
         bad(&format!("ledger-number-{word}"), Fails("column", "log", "log"), &comment, &sql);
     }
     let stray = Fails("token-stray", "check", "token_view");
@@ -943,20 +950,20 @@ fn ledgers(set: &mut Set) {
         "ledger-once-more",
         stray,
         "log and head stand once more, in the ledger of nobody",
-        "INSERT INTO log SELECT THERE, NULL, mac, sealed FROM log;
-         INSERT INTO log_head SELECT OTHER, 7, count, sealed FROM log_head",
+        "INSERT INTO log SELECT THERE, NULL, mac, sealed FROM log WHERE id >> 32 = 0;
+         INSERT INTO log_head SELECT OTHER, 7, count, sealed FROM log_head WHERE number = 0",
     );
     bad(
         "ledger-added-head",
         stray,
         "a head stands in the ledger of nobody",
-        "INSERT INTO log_head SELECT OTHER, 7, 0, sealed FROM log_head",
+        "INSERT INTO log_head SELECT OTHER, 7, 0, sealed FROM log_head WHERE number = 0",
     );
     bad(
         "ledger-added-head-of-the-vault",
         stray,
         "a head stands in the ledger of nobody, with the number of the vault's",
-        "INSERT INTO log_head SELECT OTHER, 0, count, sealed FROM log_head",
+        "INSERT INTO log_head SELECT OTHER, 0, count, sealed FROM log_head WHERE number = 0",
     );
     bad(
         "ledger-added-entry",
@@ -971,14 +978,61 @@ fn ledgers(set: &mut Set) {
         "INSERT INTO log SELECT THERE, change, mac, sealed FROM log WHERE id = 2",
     );
     for (word, to) in [("short", "zeroblob(15)"), ("long", "zeroblob(17)"), ("empty", "x''")] {
-        let sql = format!("INSERT INTO log_head SELECT {to}, 7, count, sealed FROM log_head LIMIT 1");
+        let sql = format!("INSERT INTO log_head SELECT {to}, 7, count, sealed FROM log_head WHERE {OWN}");
         let comment = format!("the ledger of a head is not 16 bytes long: {word}");
         bad(&format!("log-head-ledger-{word}"), stray, &comment, &sql);
     }
     for (word, number) in [("negative", "-1"), ("highest", "9223372036854775807"), ("beyond", "2147483647")] {
-        let sql = format!("INSERT INTO log_head SELECT OTHER, {number}, count, sealed FROM log_head LIMIT 1");
+        let sql =
+            format!("INSERT INTO log_head SELECT OTHER, {number}, count, sealed FROM log_head WHERE {OWN}");
         let comment = format!("a head in the ledger of nobody has the number {number}");
         bad(&format!("log-head-number-{word}"), stray, &comment, &sql);
+    }
+    device_ledgers(set);
+}
+
+/// The ledger of the device that made the vault, which has number 1.
+fn device_ledgers(set: &mut Set) {
+    let base = set.forge("plain", "");
+    let id: Vec<u8> = base.blob("SELECT ledger FROM log_head WHERE number = 1");
+    drop(base);
+    let row = format!("log of ledger {}", hex(&id[..4]));
+    let first = 1_i64 << 32;
+    let old = &set.plain.earlier.sql.clone();
+    for (name, comment, sql) in [
+        ("missing", "a listed ledger is missing", format!("DELETE FROM log WHERE id >= {first}; DELETE FROM log_head WHERE number = 1")),
+        ("without-entries", "a listed ledger has its head alone", format!("DELETE FROM log WHERE id >= {first}")),
+        ("without-a-head", "a listed ledger has no head", "DELETE FROM log_head WHERE number = 1".to_owned()),
+        ("cut", "the last entry of a listed ledger is cut off", format!("DELETE FROM log WHERE id = {first} + 2")),
+        ("first-deleted", "the first entry of a listed ledger is deleted", format!("DELETE FROM log WHERE id = {first}")),
+        ("mac", "a MAC in a listed ledger is zero", format!("UPDATE log SET mac = zeroblob(32) WHERE id = {first} + 1")),
+        ("counted-down", "the head of a listed ledger counts one entry less", "UPDATE log_head SET count = count - 1 WHERE number = 1".to_owned()),
+        ("head-of-the-vault", "the head of a listed ledger is that of the vault's", "UPDATE log_head SET (count, sealed) = (SELECT count, sealed FROM log_head WHERE number = 0) WHERE number = 1".to_owned()),
+        ("change", "an entry of a listed ledger is filed under a change", format!("UPDATE log SET change = 1000 WHERE id = {first} + 2")),
+        ("exchanged", "two entries of a listed ledger are exchanged", format!("UPDATE log SET id = {first} + 9 WHERE id = {first}; UPDATE log SET id = {first} WHERE id = {first} + 1; UPDATE log SET id = {first} + 1 WHERE id = {first} + 9")),
+    ] {
+        set.bad(&format!("device-ledger-{name}"), Fails("reads-chain", "check", &row), comment, |f| f.sql(&sql));
+    }
+    set.bad(
+        "device-ledger-aged",
+        Fails("reads-chain", "check", &row),
+        "a listed ledger is put back to an earlier state, head and all, and is shorter than listed",
+        |f| {
+            attach(f, old, "log_head", "number = 1");
+            f.sql(&format!("DELETE FROM log WHERE id >= {first}"));
+        },
+    );
+    let leaf = format!("leaf {}", hex(&set.forge("plain", "").tag(LEDGERS, &[])));
+    let gone = Fails("leaf-stray", "check", &leaf);
+    set.bad("ledgers-deleted", gone, "the list of ledgers is deleted", |f| {
+        f.sql("DELETE FROM object WHERE id >> 56 = 15");
+    });
+    let altered = Fails("tree-ledgers", "check", "ledgers");
+    for (part, place) in PARTS {
+        let comment = format!("one bit of the list of ledgers is altered, in its {part}");
+        set.bad(&format!("ledgers-{part}"), altered, &comment, |f| {
+            f.flip("object", "sealed", "id >> 56 = 15", place);
+        });
     }
 }
 

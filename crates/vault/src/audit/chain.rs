@@ -1,6 +1,8 @@
 //! The chain's head and how an entry is appended.
 
-use crate::store::{AuditRow, Ledger, Tx};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::store::{AuditRow, Ledger, LedgerId, Tx};
 use keyvault_core::clock::Rng;
 use keyvault_core::codec;
 use keyvault_core::crypto::{self, Mac, SealingKey};
@@ -15,11 +17,12 @@ pub(crate) const START: Mac = [0; 32];
 const EVENT: SealKind = SealKind::of("keyvault audit event", "log");
 const HEAD: SealKind = SealKind::of("keyvault audit head", "log_head");
 const SEED: SealKind = SealKind { label: "keyvault audit seed", table: "vault", field: "chain_seed" };
+const LEDGER_SEED: SealKind = SealKind { label: "keyvault audit seed", table: "log_head", field: "seed" };
 const ENTRY_LABEL: &[u8] = b"keyvault audit entry";
 const SEEN_LABEL: &[u8] = b"keyvault audit head seen";
 const STEP_LABEL: &str = "keyvault audit step";
 
-/// The keys of one chain. The vault's own are daily keys; those of a token's chain its bearer has too.
+/// The keys of one chain. Those of the owner's chains are everyday keys; those of a token's chain its bearer has too.
 pub struct AuditKeys {
     /// The ledger that the keys are for.
     pub(crate) ledger: Ledger,
@@ -29,7 +32,19 @@ pub struct AuditKeys {
     pub append: SealingKey,
 }
 
-/// k₀, from which every entry's key follows. Only root opens the vault's.
+impl AuditKeys {
+    /// The keys of a device's ledger, from those of the vault's.
+    pub(crate) fn of_device(&self, id: &LedgerId, identity: &Identity) -> Self {
+        let context = [identity.whole().as_slice(), id].concat();
+        Self {
+            ledger: Ledger::Device(*id),
+            events: self.events.derive("keyvault ledger events", &context),
+            append: self.append.derive("keyvault ledger append", &context),
+        }
+    }
+}
+
+/// k₀, from which every entry's key follows. Only root opens those of the owner's ledgers.
 pub(crate) struct Seed(SealingKey);
 
 impl From<SealingKey> for Seed {
@@ -39,6 +54,8 @@ impl From<SealingKey> for Seed {
 }
 
 impl Seed {
+    const BROKEN: AuditError = AuditError::Broken { seq: 0, what: "the chain's seed does not open" };
+
     /// A new chain's k₀ and its sealed form for the vault's header.
     pub(crate) fn create(
         root: &SealingKey,
@@ -50,10 +67,33 @@ impl Seed {
         Ok((Self(seed), sealed))
     }
 
+    /// A new k₀ for a device's ledger and its sealed form for the list of ledgers.
+    pub(crate) fn create_for(
+        ledger: &LedgerId,
+        root: &SealingKey,
+        identity: &Identity,
+        rng: &dyn Rng,
+    ) -> Result<(Self, Vec<u8>), AuditError> {
+        let seed = SealingKey::random(rng)?;
+        let at = At { row: ledger, ..At::default() };
+        let sealed = LEDGER_SEED.seal_key(root, identity, at, &seed, rng)?;
+        Ok((Self(seed), sealed))
+    }
+
+    /// Opens the sealed k₀ of a device's ledger.
+    pub(crate) fn open_for(
+        ledger: &LedgerId,
+        root: &SealingKey,
+        identity: &Identity,
+        sealed: &[u8],
+    ) -> Result<Self, AuditError> {
+        let at = At { row: ledger, ..At::default() };
+        LEDGER_SEED.open_key(root, identity, at, sealed).map(Self).map_err(|_| Self::BROKEN)
+    }
+
     /// Opens the header's sealed k₀.
     pub(crate) fn open(root: &SealingKey, identity: &Identity, sealed: &[u8]) -> Result<Self, AuditError> {
-        const BROKEN: AuditError = AuditError::Broken { seq: 0, what: "the chain's seed does not open" };
-        SEED.open_key(root, identity, At::default(), sealed).map(Self).map_err(|_| BROKEN)
+        SEED.open_key(root, identity, At::default(), sealed).map(Self).map_err(|_| Self::BROKEN)
     }
 
     /// k₀ itself.
@@ -66,6 +106,7 @@ impl Seed {
 /// A point of a chain as something outside of the file remembers it. The key is not in it, only what it hashes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HeadMark {
+    pub ledger: Ledger,
     pub count: u64,
     /// MAC of the last entry.
     pub head: Mac,
@@ -73,8 +114,21 @@ pub(crate) struct HeadMark {
     pub key: [u8; 32],
 }
 
+/// A point in a chain: so many entries, the last with this MAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct ChainMark {
+    pub(crate) count: u64,
+    pub(crate) head: Mac,
+}
+
+impl ChainMark {
+    /// Before the first entry.
+    pub(crate) const START: Self = Self { count: 0, head: START };
+}
+
 /// The chain as it stands: how many entries, the last one's MAC, the next one's key.
 pub(crate) struct Chain {
+    ledger: Ledger,
     pub count: u64,
     /// MAC of the last entry, [`START`] before the first.
     pub head: Mac,
@@ -84,14 +138,20 @@ pub(crate) struct Chain {
 impl Chain {
     /// The chain before its first entry.
     #[must_use]
-    pub(crate) fn begin(seed: Seed) -> Self {
-        Self { count: 0, head: START, key: seed.0 }
+    fn begin(ledger: Ledger, seed: Seed) -> Self {
+        Self { ledger, count: 0, head: START, key: seed.0 }
+    }
+
+    /// The point where the chain ends.
+    #[must_use]
+    pub(crate) fn end(&self) -> ChainMark {
+        ChainMark { count: self.count, head: self.head }
     }
 
     #[must_use]
     pub(crate) fn mark(&self) -> HeadMark {
         let key = crypto::sha256(&[SEEN_LABEL, self.key.expose()].concat());
-        HeadMark { count: self.count, head: self.head, key }
+        HeadMark { ledger: self.ledger, count: self.count, head: self.head, key }
     }
 
     /// Reads the head and holds the last entry against it.
@@ -112,7 +172,7 @@ impl Chain {
         let (head, key) = parts
             .and_then(|(head, key)| Some((*head, SealingKey::from_bytes(key)?)))
             .ok_or_else(|| broken("the chain's head is malformed"))?;
-        Ok(Self { count, head, key })
+        Ok(Self { ledger: keys.ledger, count, head, key })
     }
 
     fn hold_against_last_entry(&self, tx: &Tx<'_>, ledger: Ledger) -> Result<(), AuditError> {
@@ -166,7 +226,7 @@ impl Chain {
         events: &[Event],
         rng: &dyn Rng,
     ) -> Result<Self, AuditError> {
-        let mut chain = Self::begin(seed);
+        let mut chain = Self::begin(keys.ledger, seed);
         chain.append_all(tx, keys, identity, events, rng)?;
         Ok(chain)
     }

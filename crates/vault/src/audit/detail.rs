@@ -56,6 +56,15 @@ impl TokenDeed {
     }
 }
 
+/// Ledgers of devices that no longer passed through the point that an earlier change had recorded of them, and the count
+/// at that point.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BrokenLedgers(pub BTreeMap<[u8; 16], u64>);
+
+/// The number of the vault's last change before a read, which the ledger of its device does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct AfterChange(pub(crate) u64);
+
 /// How long the version before stays good after a `rotate`, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Grace(pub i64);
@@ -128,6 +137,16 @@ impl Detail for OfSession {
     const ON: &'static [Action] = &[Action::Unlock, Action::Exec, Action::Export, Action::Reveal];
 }
 
+impl Detail for BrokenLedgers {
+    const FIELD: u16 = 17;
+    const ON: &'static [Action] = &Action::ALL;
+}
+
+impl Detail for AfterChange {
+    const FIELD: u16 = 19;
+    const ON: &'static [Action] = OfSession::ON;
+}
+
 /// Refuses a field that is defined here and is not what it must be.
 pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     fn one<D: Detail>(extensions: &Extensions) -> Result<(), Malformed> {
@@ -140,7 +159,9 @@ pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     one::<Grace>(extensions)?;
     one::<RevokedBefore>(extensions)?;
     one::<DisabledBefore>(extensions)?;
-    one::<OfSession>(extensions)
+    one::<OfSession>(extensions)?;
+    one::<BrokenLedgers>(extensions)?;
+    one::<AfterChange>(extensions)
 }
 
 #[cfg(test)]
@@ -159,7 +180,9 @@ mod tests {
             (11, &[0; 4]),
             (13, &[0; 4]),
             (15, b"\x01\0\0\0s\0\0\0\0"),
-            (17, b"of a later version"),
+            (17, &[0; 4]),
+            (19, &[0; 8]),
+            (21, b"of a later version"),
         ] {
             assert_eq!(with(field, bytes), Ok(()), "{field}");
         }
@@ -172,6 +195,8 @@ mod tests {
             (11, &[1, 0, 0, 0]),
             (13, &[1, 0, 0, 0]),
             (15, b"\x01\0\0\0s"),
+            (17, &[1, 0, 0, 0]),
+            (19, &[0; 9]),
         ] {
             assert_eq!(with(field, bytes), Err(Malformed), "{field}");
         }

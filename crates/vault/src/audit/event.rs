@@ -5,7 +5,7 @@ use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Extensions, Malformed};
 use keyvault_core::crypto::Hash;
 
-use super::detail::{self, Detail, Missing, OfSession};
+use super::detail::{self, BrokenLedgers, Detail, Missing, OfSession};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -231,10 +231,12 @@ impl Event {
     /// The gap in the log that this change found.
     #[must_use]
     pub fn gap(&self) -> Option<LogGap> {
-        self.get().map(|missing| match missing {
+        let of_a_device = || self.get::<BrokenLedgers>().map(|_| LogGap::Replaced);
+        let own = self.get().map(|missing| match missing {
             Missing(0) => LogGap::Replaced,
             Missing(count) => LogGap::Missing(count),
-        })
+        });
+        own.or_else(of_a_device)
     }
 
     /// Returns `true` if a limited session's holder wrote it, and it came to the vault's log with the session's end.

@@ -12,10 +12,13 @@ pub(crate) mod detail;
 mod event;
 mod verify;
 
-pub(crate) use chain::{AuditKeys, Chain, HeadMark, START, Seed};
-pub use detail::{Detail, Grace, OfSession, Renamed, TokenChange, TokenDeed, Wiped};
+pub(crate) use chain::{AuditKeys, Chain, ChainMark, HeadMark, START, Seed};
+pub(crate) use detail::AfterChange;
+pub use detail::{BrokenLedgers, Detail, Grace, OfSession, Renamed, TokenChange, TokenDeed, Wiped};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
-pub(crate) use verify::{Break, Salvaged, read_all, read_range, read_what_opens, salvage, verify};
+pub(crate) use verify::{
+    Break, Salvaged, passes_through, reached, read_all, read_range, read_what_opens, salvage, verify,
+};
 pub use verify::{Reach, Verified};
 
 use crate::store::{StoreError, damage};

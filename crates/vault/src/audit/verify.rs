@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use crate::store::{AuditRow, Tx};
+use crate::store::{AuditRow, Ledger, Tx};
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::{Mac, SealingKey};
 use keyvault_core::identity::Identity;
 
-use super::chain::{self, AuditKeys, Chain, START, Seed};
+use super::chain::{self, AuditKeys, Chain, ChainMark, START, Seed};
 use super::{AuditError, Event};
 
 /// How far a verification could look.
@@ -98,6 +98,29 @@ pub(crate) fn read_range(
         Ok(())
     })?;
     Ok(())
+}
+
+/// The chain must still pass through a point that the last change recorded of it.
+pub(crate) fn passes_through(tx: &Tx<'_>, ledger: Ledger, point: &ChainMark) -> Result<(), AuditError> {
+    let Some(last) = point.count.checked_sub(1) else { return Ok(()) };
+    if tx.entry_mac(ledger, last)? == Some(point.head) {
+        Ok(())
+    } else {
+        Err(AuditError::Broken { seq: last, what: "reads that were recorded are gone" })
+    }
+}
+
+/// Where the chain ends now, which it must reach through the point that the last change recorded of it.
+pub(crate) fn reached(
+    tx: &Tx<'_>,
+    keys: &AuditKeys,
+    identity: &Identity,
+    recorded: &ChainMark,
+) -> Result<ChainMark, AuditError> {
+    passes_through(tx, keys.ledger, recorded)?;
+    let chain = Chain::load(tx, keys, identity)?;
+    read_range(tx, keys, identity, recorded.count..chain.count, &mut |_, _| {})?;
+    Ok(chain.end())
 }
 
 /// Reads every event that opens behind the entry before it, whatever became of the others and of the chain's head. For

@@ -149,9 +149,9 @@ pub fn difference(
     now: Moment,
 ) -> Result<Difference, VaultError> {
     let identity = backup.identity();
-    let first_key = backup.seed(access).ok().flatten();
+    let seeds = backup.seeds(access);
     let (change, changes, mut found) = backup.read_damaged(access, |tx| {
-        let mut found = survivors(tx, first_key)?;
+        let mut found = survivors(tx, seeds)?;
         found.loss.values = survivors::lost_values(tx, &found.keys)?;
         Ok((tx.change_number(), restore_guard::changes(tx)?, found))
     })?;

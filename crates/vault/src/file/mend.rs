@@ -8,19 +8,19 @@ use std::path::Path;
 use crate::audit::{Action, Event, HeadMark, Renamed, Seed, TokenChange, TokenDeed};
 use crate::state::pin::Memory;
 use crate::state::witness::Witness;
-use crate::store::{Durability, HeaderRow, ObjectKind, Tag, Tx};
+use crate::store::{Durability, HeaderRow, Ledger, ObjectKind, Tag, Tx};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
 use super::open::{Access, LogMoved, Notice, Refusal, Vault, World, remember, still_same};
 use super::rollback_alarm::{log_gap, recorded};
-use super::survivors::{Loss, Survivors, survivors};
+use super::survivors::{Loss, Seeds, Survivors, survivors};
 use crate::error::{VaultError, is_of_rows};
 use crate::slot::rekey::{Frame, Values};
 use crate::tx::{Setting, VerifiedTx};
 use crate::unlock::keys::{DailyKeys, Root};
-use crate::{slot, token};
+use crate::{ledger, slot, token};
 
 /// The vault before it was mended, as far as a change needs it that ends something by its name.
 #[derive(Default)]
@@ -38,7 +38,7 @@ struct Mending<'m> {
     root: &'m Root,
     keys: &'m DailyKeys,
     identity: Identity,
-    first_key: Option<Seed>,
+    seeds: Seeds,
     path: &'m Path,
     witness: &'m Witness,
     values: Values,
@@ -57,7 +57,7 @@ struct Mended {
 /// because the caller makes another one at once.
 pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Loss, VaultError> {
     let root = access.root.as_ref().ok_or(VaultError::NeedsRoot)?;
-    let first_key = vault.seed(access).ok().flatten();
+    let seeds = vault.seeds(access);
     let (keys, identity) = vault.keys(access);
     let memory = vault.memory().clone();
     let mut witness = world.pins.witness(&identity, &vault.place);
@@ -67,7 +67,7 @@ pub(crate) fn mend(vault: &mut Vault, access: &Access, world: &World<'_>) -> Res
     let witness_before = &witness;
     let values = Values::SealedAnew;
     let mending =
-        Mending { root, keys: &keys, identity, first_key, path: &path, witness: witness_before, values };
+        Mending { root, keys: &keys, identity, seeds, path: &path, witness: witness_before, values };
     let Mended { dropped, header, log } = mend_in(&rows, mending, access, &memory, world)?;
     rows.commit()?;
     vault.header = header;
@@ -109,7 +109,7 @@ fn mend_and_change<T>(
     accept: impl FnOnce(&Loss) -> Result<(), VaultError>,
     make: impl Fn(&mut VerifiedTx<'_>, &Dropped) -> Result<(T, Option<Event>), VaultError>,
 ) -> Result<T, VaultError> {
-    let first_key = vault.seed(access).ok().flatten();
+    let seeds = vault.seeds(access);
     let (keys, identity) = vault.keys(access);
     let mut witness = world.pins.witness(&identity, &vault.place);
     let path = vault.path().to_owned();
@@ -120,19 +120,21 @@ fn mend_and_change<T>(
     let witness_before = &witness;
     let values = Values::AsTheyStand;
     let mending =
-        Mending { root, keys: &keys, identity, first_key, path: &path, witness: witness_before, values };
+        Mending { root, keys: &keys, identity, seeds, path: &path, witness: witness_before, values };
     let Mended { dropped, header, .. } = mend_in(&rows, mending, access, memory, world)?;
     let mut loss = dropped.loss.clone();
     loss.keys.retain(|key| !ends.contains(key));
     accept(&loss)?;
     let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
     let mut tx = VerifiedTx::load(&rows, &setting)?;
+    tx.device = witness.ledger();
     let result = make(&mut tx, &dropped);
     keyvault_core::crypto::wipe_stack();
     let (outcome, event) = result?;
     let Some(event) = event else { return Ok(outcome) };
+    ledger::ensure(&mut tx, &root.seed_key(&identity), world)?;
     let seen = tx.seal_change(event, world)?;
-    let log_moved = tx.log_moved;
+    let log_moved = tx.log_moved();
     drop(tx);
     still_same(vault.checked.as_ref())?;
     rows.commit()?;
@@ -157,13 +159,13 @@ fn mend_in(
     memory: &Memory,
     world: &World<'_>,
 ) -> Result<Mended, VaultError> {
-    let Mending { root, keys, identity, first_key, path, witness, values } = mending;
+    let Mending { root, keys, identity, seeds, path, witness, values } = mending;
     let setting = Setting { keys, identity, memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(rows, &setting)?;
     old.refuse_in_alarm(path)?;
     // A log that cannot be compared has a break of its own.
     let gap = log_gap(&old, witness).unwrap_or_default();
-    let mut found = survivors(&mut old, first_key)?;
+    let mut found = survivors(&mut old, seeds)?;
     access.slot.as_ref().map_or(Ok(()), |opened| slot::expect_proved(rows, opened, &found.slots))?;
     let carried = token::all_reads_to_carry(&old, &found.tokens, world)?;
     found.tokens.retain(|token| !token.is_session());
@@ -180,9 +182,12 @@ fn mend_in(
     let mut new = VerifiedTx::begin(rows, keys, identity, old.current.clone());
     new.carried = carried;
     let tombstones = found.tombstones();
-    let frame = Frame { header: &header, slots: &slots, seed, values };
+    new.device = witness.ledger();
+    let seed_key = root.seed_key(&identity);
+    let frame = Frame { header: &header, slots: &slots, seed, seed_key: &seed_key, values };
     let key_records = slot::seal_anew(&mut new, &old, frame, &mut found, world, &|_| ())?;
-    let known: Vec<_> = found.tokens.iter().map(|token| token.id).collect();
+    let mut known: Vec<_> = found.tokens.iter().map(|token| Ledger::Token(token.id)).collect();
+    known.extend(ledger::listed(&mut new)?);
     let in_force = found.tokens.iter().filter(|token| token.revoked.is_none());
     rows.delete_other_tokens(&in_force.map(|token| token.id).collect::<Vec<_>>(), &known)?;
     for token in &mut found.tokens {
@@ -196,7 +201,7 @@ fn mend_in(
     new.seal_change(recorded(event, gap), world)?;
     keyvault_core::crypto::wipe_stack();
     dropped.loss = found.loss;
-    Ok(Mended { dropped, header, log: new.log_moved.map(|(_, left)| left) })
+    Ok(Mended { dropped, header, log: new.log_moved().map(|(_, left)| left) })
 }
 
 impl Dropped {

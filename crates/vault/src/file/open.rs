@@ -21,7 +21,7 @@ use crate::unlock::session::{self, Session};
 use crate::unlock::slot::{self, SealedFor};
 use keyvault_core::clock::{Clock, Moment, Rng};
 use keyvault_core::codec::Extensions;
-use keyvault_core::crypto::wipe_stack;
+use keyvault_core::crypto::{SealingKey, wipe_stack};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::vault_file::{self, CheckedVault};
@@ -29,8 +29,10 @@ use keyvault_os::fs::vault_file::{self, CheckedVault};
 use super::busy::{Holder, Holders};
 use super::damaged::{self, Recovery};
 use super::rollback_alarm::{log_gap, recorded, tell_if_older};
-use super::survivors::Loss;
+use super::survivors::{Loss, Seeds};
 use crate::error::VaultError;
+use crate::ledger;
+use crate::state::StateError;
 use crate::supply::reading::Owner;
 use crate::token;
 use crate::tx::{Setting, VerifiedTx};
@@ -143,6 +145,9 @@ pub enum Notice {
     Mended(Box<Loss>),
     /// Keys that a change was to end, and of which damage had left nothing to write it on. They are gone.
     DamagedKeysGone { keys: Vec<KeyName>, stay: Option<Refusal> },
+    /// A device's ledger, by its short id, no longer passes through the point that was recorded of it; the change that is
+    /// done records that.
+    LedgerBroken { ledger: String, fault: AuditError },
     /// A token's chain of reads does not continue the one that was recorded of it.
     ReadsBroken { token: TokenName, fault: AuditError },
     /// Entries that this machine saw are missing from the log; the change that is done records it.
@@ -425,8 +430,12 @@ impl Vault {
         make: impl Fn(&mut VerifiedTx<'_>, &Path) -> Result<(T, Option<Event>), VaultError>,
     ) -> Result<T, VaultError> {
         let mut adopted = false;
+        let root = self.seed_key(access);
         let (outcome, seen) = self.commit_change(access, world, |tx, path| {
             let (outcome, event) = make(tx, path)?;
+            if let (Some(_), Some(root)) = (&event, &root) {
+                ledger::ensure(tx, root, world)?;
+            }
             adopted = event.as_ref().is_some_and(|event| event.action == Action::Adopt);
             Ok((outcome, event))
         })?;
@@ -479,6 +488,7 @@ impl Vault {
         still_same(self.checked.as_ref())?;
         let setting = Setting { keys: &keys, identity, memory, slot: access.slot.as_ref() };
         let mut tx = VerifiedTx::load(&rows, &setting)?;
+        tx.device = witness.ledger();
         let gap = log_gap(&tx, &witness)?;
         token::drop_strays(&mut tx, world)?;
         let result = make(&mut tx, &path);
@@ -486,7 +496,7 @@ impl Vault {
         let (outcome, event) = result?;
         let Some(event) = event else { return Ok((outcome, None)) };
         let seen = tx.seal_change(recorded(event, gap), world)?;
-        let log_moved = tx.log_moved;
+        let log_moved = tx.log_moved();
         drop(tx);
         still_same(self.checked.as_ref())?;
         rows.commit()?;
@@ -505,7 +515,26 @@ impl Vault {
         detail: &str,
     ) -> Result<(), VaultError> {
         let event = Event { outcome, ..world.event(Action::Unlock, Vec::new(), detail.to_owned()) };
+        if outcome == Outcome::Done && self.needs_ledger(access, world)? {
+            match self.change(access, world, |_| Ok(((), event.clone()))) {
+                // A vault that this version may not change can still be opened.
+                Err(VaultError::State(StateError::Newer { .. })) => world.notices.forget(),
+                changed => return changed,
+            }
+        }
         self.release(access, world, |_| Ok(((), event)))
+    }
+
+    /// Returns `true` if root is at hand, and this device has no ledger for its reads yet.
+    fn needs_ledger(&mut self, access: &Access, world: &World<'_>) -> Result<bool, VaultError> {
+        if !access.has_root() {
+            return Ok(false);
+        }
+        let device = world.pins.witness(&self.identity(), &self.place).ledger();
+        self.read(access, |tx| {
+            tx.device = device;
+            ledger::is_missing(tx)
+        })
     }
 
     /// Lets go of the file without closing it, right before the process becomes another program.
@@ -546,6 +575,16 @@ impl Vault {
         let identity = self.identity();
         let open = |root: &Root| Seed::open(&root.seed_key(&identity), &identity, &self.header.chain_seed);
         Ok(access.root.as_ref().map(open).transpose()?)
+    }
+
+    /// The key that seals the k₀ of each of the owner's ledgers, if root is there.
+    pub(crate) fn seed_key(&self, access: &Access) -> Option<SealingKey> {
+        access.root.as_ref().map(|root| root.seed_key(&self.identity()))
+    }
+
+    /// The keys that prove the entries of a vault that may be damaged.
+    pub(crate) fn seeds(&self, access: &Access) -> Seeds {
+        Seeds { vault: self.seed(access).ok().flatten(), root: self.seed_key(access) }
     }
 
     pub(crate) fn keys(&self, access: &Access) -> (DailyKeys, Identity) {

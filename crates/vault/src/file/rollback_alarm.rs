@@ -5,9 +5,11 @@
 //! that names what it supersedes. That is a rule of this program: daily keys can seal an old content as a new change.
 
 use crate::audit::LogGap;
-use crate::audit::{Action, Chain, Event};
+use crate::audit::{Action, Event};
+use crate::ledger::{self, OwnKeys};
 use crate::state::pin::{Memory, Standing};
 use crate::state::witness::Witness;
+use crate::store::Ledger;
 
 use super::open::{Access, Notice, Vault, World};
 use crate::error::VaultError;
@@ -63,22 +65,26 @@ pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Op
     })
 }
 
-/// Entries of the audit log that this machine saw and that are no longer in it: a power cut took them, or someone cut
+/// Entries of the audit log that this machine saw, or that the last change recorded of a device, and that are no longer in it: a power cut took them, or someone cut
 /// them off. Reported, and no reason to refuse anything.
 pub fn missing_entries(vault: &mut Vault, access: &Access) -> Result<Option<LogGap>, VaultError> {
     let witness = vault.pins.witness(&vault.identity(), &vault.place);
-    vault.read(access, |tx| log_gap(tx, &witness))
+    vault.read(access, |tx| match log_gap(tx, &witness)? {
+        None if !tx.alarms() => ledger::gap(tx),
+        gap => Ok(gap),
+    })
 }
 
-/// The entries of the log that this machine saw and a transaction does not find. A log whose end does not hold is found
-/// elsewhere, and a file that alarms is another one as a whole.
+/// The entries of this device's ledger that this machine saw and a transaction does not find. A log of the vault whose end
+/// does not hold is found elsewhere, and a file that alarms is another one as a whole.
 pub(crate) fn log_gap(tx: &VerifiedTx<'_>, witness: &Witness) -> Result<Option<LogGap>, VaultError> {
     if tx.alarms() {
         return Ok(None);
     }
-    match Chain::load(tx.rows, &tx.daily.audit, &tx.identity) {
-        Ok(chain) => Ok(witness.gap(&tx.identity, &chain.mark(), tx.rows, &tx.daily.audit)?),
-        Err(_) => Ok(None),
+    match OwnKeys::of(&tx.daily.audit, witness.ledger(), &tx.identity).load(tx.rows, &tx.identity) {
+        Ok(chain) => Ok(witness.gap(&tx.identity, &chain.mark(), tx.rows)?),
+        Err(_) if witness.ledger() == Ledger::Vault => Ok(None),
+        Err(_) => Ok(witness.gap_without(&tx.identity)),
     }
 }
 

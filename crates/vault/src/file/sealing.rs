@@ -13,7 +13,7 @@ use keyvault_core::identity::Identity;
 use super::backup::place_of;
 use super::damaged;
 use super::open::{Access, Vault, World};
-use super::survivors::survivors;
+use super::survivors::{Seeds, survivors};
 
 /// The root of a vault that was restored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -154,7 +154,7 @@ fn seen_epoch(backup: &Vault, path: &Path) -> u32 {
 
 /// The slots that the vault's record proves, if the one that was opened is among them.
 fn proved_slots(vault: &mut Vault, access: &Access) -> Result<Option<Vec<SlotRow>>, VaultError> {
-    let slots = vault.read_damaged(access, |tx| Ok(survivors(tx, None)?.slots));
+    let slots = vault.read_damaged(access, |tx| Ok(survivors(tx, Seeds::default())?.slots));
     match slots {
         Ok(slots) => Ok(Some(slots).filter(|slots| access.slot.iter().all(|opened| slots.contains(opened)))),
         Err(error) if is_damage(&error) => Ok(None),

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use crate::audit::{self, Break, KeyRef, Outcome, Salvaged, Seed};
+use crate::ledger::{self, Kept};
 use crate::store::{ObjectKind, ObjectRow, SlotRow, Tag};
 use crate::time::rfc3339;
 use crate::unlock::slot;
 use keyvault_core::clock::Moment;
+use keyvault_core::crypto::SealingKey;
 use keyvault_core::name::KeyName;
 use keyvault_core::text::counted;
 
@@ -32,8 +34,20 @@ pub struct Loss {
     pub values: Vec<KeyRef>,
     /// Entries of the log that cannot be proved.
     pub log: Vec<Break>,
+    /// Reads of devices that cannot be proved, with the short ids of their ledgers. Someone without keys can write those rows,
+    /// so they are recorded and are no loss that has to be accepted.
+    pub reads: Vec<(String, Break)>,
     /// Everything that did not hold: rows that are dropped, and rows that are written anew from others.
     pub rows: Vec<Finding>,
+}
+
+/// The keys that prove the entries of the owner's ledgers; without them none is proved.
+#[derive(Default)]
+pub(crate) struct Seeds {
+    /// k₀ of the vault's ledger.
+    pub(crate) vault: Option<Seed>,
+    /// The key that seals the k₀ of the devices'.
+    pub(crate) root: Option<SealingKey>,
 }
 
 pub(crate) struct Survivors {
@@ -44,6 +58,8 @@ pub(crate) struct Survivors {
     pub(crate) unknown: Vec<UnknownObject>,
     pub(crate) sets: Vec<Carried>,
     pub(crate) log: Salvaged,
+    /// The reads of devices.
+    pub(crate) ledgers: Vec<Kept>,
     pub(crate) loss: Loss,
 }
 
@@ -83,9 +99,14 @@ impl Loss {
                 self.values.iter().map(|key| format!("{}@{}", key.name, key.version)).collect();
             parts.push(format!("damaged values dropped: {}", names.join(" ")));
         }
-        parts.extend(self.log.iter().map(|gap| {
-            let since = gap.since.map_or(String::new(), |at| format!(", after {}", rfc3339(at)));
-            format!("log entries {} to {} cannot be proved{since}", gap.from, gap.to)
+        let since = |gap: &Break| gap.since.map_or(String::new(), |at| format!(", after {}", rfc3339(at)));
+        parts.extend(
+            self.log
+                .iter()
+                .map(|gap| format!("log entries {} to {} cannot be proved{}", gap.from, gap.to, since(gap))),
+        );
+        parts.extend(self.reads.iter().map(|(ledger, gap)| {
+            format!("entries {} to {} of ledger {ledger} cannot be proved{}", gap.from, gap.to, since(gap))
         }));
         if !self.rows.is_empty() {
             parts.push(format!("rows that did not hold: {}", self.rows.len()));
@@ -131,7 +152,7 @@ pub(crate) fn named_versions(keys: &[KeyRecord]) -> BTreeSet<([u8; 16], u32)> {
 }
 
 /// Everything that the record proves. Values are not looked at.
-pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<Survivors, VaultError> {
+pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivors, VaultError> {
     let (mut check, _) = Check::rows(tx)?;
     if let Some(what) = &tx.newer {
         check.find("state", &format!("{what}, which this version of keyvault does not know"));
@@ -178,7 +199,13 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
     let tokens = tokens.iter().filter(|row| holds_row(row));
     let tokens = tokens.filter_map(|row| tx.opener().object(row).ok()).collect();
     let known = tx.current.record.audit_count;
-    let log = audit::salvage(tx.rows, &tx.daily.audit, &tx.identity, seed, known)?;
+    let log = audit::salvage(tx.rows, &tx.daily.audit, &tx.identity, seeds.vault, known)?;
+    let ledgers = ledger::salvage(tx, seeds.root.as_ref(), holds)?;
+    let of = |kept: &Kept| {
+        let id = ledger::short(&kept.id);
+        kept.log.breaks.iter().map(move |gap| (id.clone(), *gap)).collect::<Vec<_>>()
+    };
+    let reads = ledgers.iter().flat_map(of).collect();
     if log.strays > 0 {
         check.find("log", BESIDE_THE_LOG);
     }
@@ -186,8 +213,8 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seed: Option<Seed>) -> Result<S
         check.find("log_head", "does not follow from the start of the log");
     }
     let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
-    let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), rows };
-    Ok(Survivors { keys: key_records, slots, tokens, unknown, sets, log, loss })
+    let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), reads, rows };
+    Ok(Survivors { keys: key_records, slots, tokens, unknown, sets, log, ledgers, loss })
 }
 
 /// The versions whose values do not hold.

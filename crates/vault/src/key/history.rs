@@ -8,7 +8,6 @@ use keyvault_core::clock::Moment;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault};
 use crate::token;
-use crate::token::read_log::Of;
 
 /// The last reads of keys, from the log.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -61,7 +60,7 @@ pub fn usage(vault: &mut Vault, access: &Access) -> Result<Usage, VaultError> {
         if of.vouches_for(event) {
             usage.take(event);
         }
-        if matches!(of, Of::Vault(_)) && !event.is_carried() {
+        if of.is_owners() && !event.is_carried() {
             usage.last_entry = usage.last_entry.max(Some(event.time));
         }
     })?;

@@ -8,6 +8,7 @@
 use crate::audit::{Action, Chain, KeyRef, Seed};
 use crate::store::{Durability, HeaderRow, MAX_SLOTS, SlotRow, Tx};
 use crate::unlock::keys::{Daily, DailyKeys, Root};
+use keyvault_core::crypto::SealingKey;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 
@@ -20,7 +21,7 @@ use crate::key::record::KeyRecord;
 use crate::key::tombstones::Tombstones;
 use crate::token::Issued;
 use crate::tx::{Setting, VerifiedTx};
-use crate::{file, issued, key, token};
+use crate::{file, issued, key, ledger, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RekeyPreview {
@@ -51,7 +52,10 @@ pub struct Rekeyed {
 pub(crate) struct Frame<'f> {
     pub(crate) header: &'f HeaderRow,
     pub(crate) slots: &'f [SlotRow],
+    /// k₀ of the vault's ledger.
     pub(crate) seed: Seed,
+    /// Seals the k₀ of the devices' ledgers.
+    pub(crate) seed_key: &'f SealingKey,
     pub(crate) values: Values,
 }
 
@@ -69,6 +73,7 @@ pub(crate) struct Next {
     identity: Identity,
     daily: Daily,
     keys: DailyKeys,
+    seed_key: SealingKey,
     header: HeaderRow,
     slots: Vec<SlotRow>,
 }
@@ -95,7 +100,8 @@ impl Next {
         slots: Vec<SlotRow>,
         world: &World<'_>,
     ) -> Result<(Self, Seed), VaultError> {
-        let (seed, chain_seed) = Seed::create(&root.seed_key(&identity), &identity, world.rng)?;
+        let seed_key = root.seed_key(&identity);
+        let (seed, chain_seed) = Seed::create(&seed_key, &identity, world.rng)?;
         let daily = root.daily(&identity);
         let keys = daily.keys(&identity);
         let header = HeaderRow {
@@ -105,7 +111,7 @@ impl Next {
             chain_seed,
             signer: keys.signing.signer().encode(),
         };
-        Ok((Self { identity, daily, keys, header, slots }, seed))
+        Ok((Self { identity, daily, keys, seed_key, header, slots }, seed))
     }
 }
 
@@ -133,7 +139,13 @@ fn move_all<'t>(
     let mut tx = VerifiedTx::begin(rows, &next.keys, next.identity, old.current.clone());
     tx.carried = carried;
     let tombstones = found.tombstones();
-    let frame = Frame { header: &next.header, slots: &next.slots, seed, values: Values::SealedAnew };
+    let frame = Frame {
+        header: &next.header,
+        slots: &next.slots,
+        seed,
+        seed_key: &next.seed_key,
+        values: Values::SealedAnew,
+    };
     let key_records = seal_anew(&mut tx, old, frame, found, world, progress)?;
     let tokens = token::renew_all(&mut tx, tokens, &key_records, world)?;
     Ok(Moved { tx, tombstones, keys: key_records.len(), tokens })
@@ -147,14 +159,14 @@ pub(crate) fn move_copy(
     (next, seed): (Next, Seed),
     world: &World<'_>,
 ) -> Result<(Access, Loss), VaultError> {
-    let first_key = copy.seed(access).ok().flatten();
+    let seeds = copy.seeds(access);
     let (keys, identity) = copy.keys(access);
     let memory = copy.memory().clone();
     let rows = copy.store.begin(Durability::Synced, &mut |waited| world.wait(waited, &identity))?;
     still_same(copy.checked.as_ref())?;
     let setting = Setting { keys: &keys, identity, memory: &memory, slot: access.slot.as_ref() };
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
-    let mut found = file::survivors(&mut old, first_key)?;
+    let mut found = file::survivors(&mut old, seeds)?;
     let slots = std::mem::take(&mut found.slots);
     access.slot.as_ref().map_or(Ok(()), |opened| expect_proved(&rows, opened, &slots))?;
     let mut moved = move_all(&rows, &old, (&next, seed), &mut found, world, &|_| ())?;
@@ -171,9 +183,9 @@ pub(crate) fn move_copy(
 
 /// Looks at what a rekey would carry over and what it would end; changes nothing.
 pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, VaultError> {
-    let first_key = vault.seed(access).ok().flatten();
+    let seeds = vault.seeds(access);
     vault.read_damaged(access, |tx| {
-        let mut found = file::survivors(tx, first_key)?;
+        let mut found = file::survivors(tx, seeds)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
         let in_force =
             found.tokens.into_iter().filter(|token| token.revoked.is_none() && !token.is_session());
@@ -203,7 +215,7 @@ pub fn rekey(
     if credentials.len() > MAX_SLOTS {
         return Err(VaultError::TooManySlots);
     }
-    let first_key = vault.seed(access).ok().flatten();
+    let seeds = vault.seeds(access);
     let (keys, identity) = vault.keys(access);
     let path = vault.store.path().to_owned();
     // Derived before the transaction, which others would have to wait for.
@@ -218,7 +230,7 @@ pub fn rekey(
     let mut old = VerifiedTx::load_damaged(&rows, &setting)?;
     old.refuse_in_alarm(&path)?;
     let gap = file::log_gap(&old, &witness)?;
-    let mut found = file::survivors(&mut old, first_key)?;
+    let mut found = file::survivors(&mut old, seeds)?;
     let slots = std::mem::take(&mut found.slots);
     let kept: Vec<_> = kept.iter().filter_map(|access| access.slot.as_ref()).collect();
     // Somebody may have taken one away, or put another in its place, while the new ones were derived.
@@ -233,7 +245,10 @@ pub fn rekey(
     let gone = dropped.iter().fold(String::new(), |text, slot| text + &format!(", dropped slot {}", slot.id));
     let detail = found.loss.behind(format!("epoch {epoch}{gone}"));
     let event = tombstones.kept_in(world.event(Action::Rekey, Vec::new(), detail));
+    new.device = witness.ledger();
+    ledger::ensure(&mut new, &next.seed_key, world)?;
     let seen = new.seal_change(file::recorded(event, gap), world)?;
+    let own = ledger::end_of_own(&new);
     keyvault_core::crypto::wipe_stack();
     drop((old, new));
     still_same(vault.checked.as_ref())?;
@@ -243,6 +258,9 @@ pub fn rekey(
     vault.header = next.header;
     let pinned = world.pins.advance(&next.identity, &vault.place, &seen);
     pinned.unwrap_or_else(|error| world.note(Notice::NotPinned(error)));
+    if let Some(own) = own {
+        witness.note(&next.identity, &own, &own, None, true);
+    }
     vault.compact(world);
     Ok(Rekeyed { epoch, keys: count, dropped, slots, tokens, loss: found.loss })
 }
@@ -263,6 +281,7 @@ pub(crate) fn seal_anew(
     let events = std::mem::take(&mut found.log.events);
     Chain::rewrite(frame.seed, tx.rows, &tx.daily.audit, &tx.identity, &events, world.rng)?;
     drop(events);
+    ledger::carry(tx, &found.ledgers, frame.seed_key, world)?;
     let mut keys = std::mem::take(&mut found.keys);
     for (done, key) in keys.iter_mut().enumerate() {
         if frame.values == Values::SealedAnew {

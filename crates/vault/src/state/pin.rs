@@ -228,8 +228,7 @@ impl Pins {
         for (alias, old) in self.all().filter(|(name, old)| *name != file && old.resolved == pin.resolved) {
             self.write(&alias, &Pin { path: old.path, ..pin.clone() }, |_| true)?;
         }
-        // The log goes on from another entry than the one that was seen.
-        let _ = std::fs::remove_file(self.witness_file(identity, path));
+        self.reset_witness(identity, path);
         private::sync(&file)
     }
 

@@ -1,5 +1,5 @@
-//! The end of the audit log as this machine last left it, beside the pin: the one place outside of the file that knows
-//! how many reads there were. A change is bound by the state record and the pin; a read after the last change is bound
+//! The end of this device's ledger as it was last left here, beside the pin: the one place outside of the file that knows
+//! how many reads there were, and which ledger is this device's. While it has none, the end is that of the vault's ledger. A change is bound by the state record and the pin; a read after the last change is bound
 //! by nothing in the file that someone could not put back together with an older head.
 //!
 //! The witness is read before the transaction, so that the log can only be newer, and written by one call and without a
@@ -10,8 +10,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::audit::{AuditKeys, HeadMark, LogGap};
-use crate::store::{StoreError, Tx};
+use crate::audit::{HeadMark, LogGap};
+use crate::store::{Ledger, LedgerId, StoreError, Tx};
 use keyvault_core::codec::{self, Malformed};
 use keyvault_core::crypto::sha256;
 use keyvault_core::identity::Identity;
@@ -20,24 +20,29 @@ use keyvault_os::fs::private;
 use super::StateError;
 use super::pin::{Pins, VaultPath};
 
-/// Length of a file, in bytes: format, epoch, count, start of the last MAC, start of the key's hash, flags, checksum.
-const LEN: usize = 4 + 4 + 8 + 16 + 16 + 8 + CHECKSUM;
+/// Length of a file, in bytes: format, flags, epoch, ledger, count, start of the last MAC, start of the key's hash, checksum.
+const LEN: usize = 2 + 2 + 4 + 16 + 8 + 16 + 8 + CHECKSUM;
+const FORMAT: u16 = 3;
 const CHECKSUM: usize = 8;
 
-/// Format, epoch, count, start of the last MAC, start of the key's hash, flags.
-type Body = (u32, u32, u64, [u8; 16], [u8; 16], u64);
+/// Format, flags, epoch, ledger, count, start of the last MAC, start of the key's hash.
+type Body = (u16, u16, u32, LedgerId, u64, [u8; 16], [u8; 8]);
 
-const FORGED: u64 = 1;
-const BROKEN: u64 = 2;
+const FORGED: u16 = 1;
+const BROKEN: u16 = 2;
+
+/// Stands for a key that is not known.
+const NO_KEY: [u8; 8] = [0; 8];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     epoch: u32,
+    ledger: Ledger,
     count: u64,
     /// The first 16 bytes of the last entry's MAC.
     head: [u8; 16],
-    /// The first 16 bytes of the hash of the next entry's key.
-    key: [u8; 16],
+    /// The first 8 bytes of the hash of the next entry's key.
+    key: [u8; 8],
     /// True if another head was found at this very entry; nothing replaces the witness then.
     forged: bool,
     /// True if the log no longer had this entry; nothing replaces the witness until a change has recorded that.
@@ -54,12 +59,17 @@ pub(crate) struct Witness {
 impl Seen {
     fn of(epoch: u32, mark: &HeadMark) -> Self {
         let (head, key) = (start(&mark.head), start(&mark.key));
-        Self { epoch, count: mark.count, head, key, forged: false, broken: false }
+        Self { epoch, ledger: mark.ledger, count: mark.count, head, key, forged: false, broken: false }
+    }
+
+    /// Nothing of a ledger but that it is this device's.
+    fn nothing_of(epoch: u32, ledger: Ledger) -> Self {
+        Self { epoch, ledger, count: 0, head: [0; 16], key: NO_KEY, forged: false, broken: false }
     }
 
     fn encode(&self) -> Vec<u8> {
-        let flags = u64::from(self.forged) * FORGED + u64::from(self.broken) * BROKEN;
-        let body: Body = (2, self.epoch, self.count, self.head, self.key, flags);
+        let flags = u16::from(self.forged) * FORGED + u16::from(self.broken) * BROKEN;
+        let body: Body = (FORMAT, flags, self.epoch, self.ledger.id(), self.count, self.head, self.key);
         let body = codec::encode(&body);
         let checksum: [u8; CHECKSUM] = start(&sha256(&body));
         [&body[..], &checksum].concat()
@@ -70,11 +80,12 @@ impl Seen {
         if start(&sha256(body)) != *checksum {
             return Err(Malformed);
         }
-        let (format, epoch, count, head, key, flags): Body = codec::decode(body)?;
-        if format != 2 {
+        let (format, flags, epoch, ledger, count, head, key): Body = codec::decode(body)?;
+        if format != FORMAT {
             return Err(Malformed);
         }
-        Ok(Self { epoch, count, head, key, forged: flags & FORGED != 0, broken: flags & BROKEN != 0 })
+        let ledger = Ledger::of_owner(ledger);
+        Ok(Self { epoch, ledger, count, head, key, forged: flags & FORGED != 0, broken: flags & BROKEN != 0 })
     }
 
     fn read(file: &File) -> Option<Self> {
@@ -85,18 +96,18 @@ impl Seen {
 
     /// Returns `true` if a head stands at the entry that was seen last, and goes on from there with another key.
     fn denies(&self, now: &HeadMark) -> bool {
-        let same_entry = (self.count, self.head) == (now.count, start(&now.head));
-        self.forged || same_entry && self.key != start(&now.key)
+        let same_entry = (self.ledger, self.count, self.head) == (now.ledger, now.count, start(&now.head));
+        self.forged || same_entry && self.key != NO_KEY && self.key != start(&now.key)
     }
 
-    fn gap(&self, now: &HeadMark, tx: &Tx<'_>, keys: &AuditKeys) -> Result<Option<LogGap>, StateError> {
+    fn gap(&self, now: &HeadMark, tx: &Tx<'_>) -> Result<Option<LogGap>, StateError> {
         if now.count < self.count {
             return Ok(Some(LogGap::Missing(self.count - now.count)));
         }
         let found = match self.count.checked_sub(1) {
             None => return Ok(None),
             Some(_) if self.count == now.count => Some(now.head),
-            Some(last) => match tx.entry_mac(keys.ledger, last) {
+            Some(last) => match tx.entry_mac(self.ledger, last) {
                 // A row that is none is as good as gone. Nothing is refused for the witness's sake.
                 Err(StoreError::Damaged { .. }) => None,
                 mac => mac?,
@@ -123,6 +134,16 @@ impl Pins {
         // A state folder that cannot be written can still be read.
         let file = OpenOptions::new().read(true).write(true).open(&name).or_else(|_| File::open(&name)).ok();
         Witness { seen: file.as_ref().and_then(Seen::read), file, name }
+    }
+
+    /// Forgets the end that was seen at a path where another file lies now, and keeps which ledger is this device's.
+    pub(super) fn reset_witness(&self, identity: &Identity, path: &VaultPath) {
+        let Witness { name, file, seen } = self.witness(identity, path);
+        let next = seen.map(|seen| Seen::nothing_of(identity.epoch, seen.ledger));
+        let written = file.zip(next).map(|(file, next)| file.write_all_at(&next.encode(), 0));
+        if !matches!(written, Some(Ok(()))) {
+            let _ = std::fs::remove_file(name);
+        }
     }
 }
 
@@ -162,22 +183,34 @@ impl Witness {
         self.of_epoch(identity).is_some_and(|seen| seen.denies(now))
     }
 
-    /// Entries that this machine saw and that are not in the log now.
+    /// The ledger of this device, in whatever epoch it was seen.
+    #[must_use]
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.seen.map_or(Ledger::Vault, |seen| seen.ledger)
+    }
+
+    /// The entries that this machine saw where their ledger is gone or does not hold.
+    #[must_use]
+    pub(crate) fn gap_without(&self, identity: &Identity) -> Option<LogGap> {
+        let seen = self.of_epoch(identity)?;
+        (seen.count > 0 || seen.broken).then_some(LogGap::Replaced)
+    }
+
+    /// Entries that this machine saw and that are not in its ledger now.
     pub(crate) fn gap(
         &self,
         identity: &Identity,
         now: &HeadMark,
         tx: &Tx<'_>,
-        keys: &AuditKeys,
     ) -> Result<Option<LogGap>, StateError> {
         let Some(seen) = self.of_epoch(identity) else { return Ok(None) };
-        match seen.gap(now, tx, keys)? {
+        match seen.gap(now, tx)? {
             None if seen.broken => Ok(Some(LogGap::Replaced)),
             gap => Ok(gap),
         }
     }
 
-    /// Remembers where the log stands after an entry. `found` is where it stood before, and `gap` what was missing there;
+    /// Remembers where this device's log stands after an entry. `found` is where it stood before, and `gap` what was missing there;
     /// `recorded` says that the entry is of a change that tells of it. Nobody is kept from anything where this cannot be
     /// written.
     pub(crate) fn note(
@@ -190,11 +223,14 @@ impl Witness {
     ) {
         // Another process may have written since: what it saw must not be lost.
         let now = self.file.as_ref().and_then(Seen::read).filter(|seen| seen.epoch == identity.epoch);
+        let settled = gap.is_some() && recorded;
         let next = match now.or(self.of_epoch(identity)) {
             Some(seen) if seen.forged => return,
             Some(seen) if seen.denies(found) => Seen { forged: true, ..seen },
-            Some(seen) if (gap.is_some() || seen.broken) && !recorded => Seen { broken: true, ..seen },
-            Some(seen) if seen.count >= left.count && !recorded => return,
+            Some(seen) if (gap.is_some() || seen.broken) && !settled => Seen { broken: true, ..seen },
+            Some(seen) if seen.ledger == left.ledger && seen.count >= left.count && !settled => return,
+            // Another process made a ledger meanwhile.
+            Some(seen) if seen.ledger != left.ledger && now != self.seen && !settled => return,
             _ => Seen::of(identity.epoch, left),
         };
         let _ = match &self.file {
@@ -212,7 +248,7 @@ mod tests {
     const IDENTITY: Identity = Identity { vault_id: [1; 16], epoch: 1 };
 
     fn mark(count: u64, head: u8, key: u8) -> HeadMark {
-        HeadMark { count, head: [head; 32], key: [key; 32] }
+        HeadMark { ledger: Ledger::Vault, count, head: [head; 32], key: [key; 32] }
     }
 
     fn pins() -> (tempfile::TempDir, Pins, VaultPath) {

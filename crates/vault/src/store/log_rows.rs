@@ -1,4 +1,4 @@
-//! Ledgers, the chains of audit entries: the vault's own, and one for each token.
+//! Ledgers, the chains of audit entries: the vault's own, one for each device of the owner, and one for each token.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,11 +8,16 @@ use super::rows::{AuditRow, Columns, damaged, number};
 use super::table::{Result, Span, Table};
 use super::token_rows::TokenId;
 
+/// The id of a device's ledger: random, and not zero.
+pub type LedgerId = [u8; 16];
+
 /// One chain of audit entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ledger {
-    /// Changes, and reads by the owner.
+    /// Changes, and reads by the owner on a device without a ledger.
     Vault,
+    /// Reads by the owner on one device.
+    Device(LedgerId),
     /// Reads by a token's bearer, who writes them.
     Token(TokenId),
 }
@@ -22,8 +27,13 @@ impl Ledger {
     pub(crate) fn id(self) -> [u8; 16] {
         match self {
             Self::Vault => [0; 16],
-            Self::Token(token) => token,
+            Self::Device(id) | Self::Token(id) => id,
         }
+    }
+
+    /// The owner's ledger of this id.
+    pub(crate) fn of_owner(id: LedgerId) -> Self {
+        if id == Self::Vault.id() { Self::Vault } else { Self::Device(id) }
     }
 
     fn span(self) -> Span {
@@ -93,7 +103,7 @@ impl Tx<'_> {
         Ok(number.flatten().map(Ids))
     }
 
-    /// How many ledgers of tokens have each number.
+    /// How many ledgers but the vault's have each number.
     fn numbers(&self) -> Result<BTreeMap<u64, usize>> {
         let mut numbers = BTreeMap::new();
         self.each(Table::LogHead, &["number"], &Span::All, |columns| {
@@ -181,9 +191,9 @@ impl Tx<'_> {
         self.delete(Table::LogHead, &ledger.span()).map(drop)
     }
 
-    /// Deletes the ledgers of tokens that are not among these, and entries of none; how many rows there were.
-    pub(super) fn delete_other_ledgers(&self, known: &[TokenId]) -> Result<usize> {
-        let kept = known.iter().map(|token| Ledger::Token(*token)).chain([Ledger::Vault]);
+    /// Deletes the ledgers that are neither the vault's nor among these, and entries of none; how many rows there were.
+    pub(super) fn delete_other_ledgers(&self, known: &[Ledger]) -> Result<usize> {
+        let kept = known.iter().copied().chain([Ledger::Vault]);
         let kept = Span::except(kept.map(|ledger| ledger.id().to_vec()));
         let mut rows = self.delete(Table::LogHead, &kept)?;
         let mut numbers = BTreeSet::from([0]);
@@ -205,8 +215,8 @@ impl Tx<'_> {
         Ok(self.count(Table::LogHead, &ledger.span())? > 0)
     }
 
-    /// How many ledgers of tokens have a head, and how many have entries and no head.
-    pub(super) fn count_token_ledgers(&self) -> Result<[u64; 2]> {
+    /// How many ledgers but the vault's have a head, and how many have entries and no head.
+    pub(super) fn count_other_ledgers(&self) -> Result<[u64; 2]> {
         let vault = Span::except([Ledger::Vault.id().to_vec()]);
         let heads = self.list(Table::LogHead, &["number"], &vault, |columns| Ok(columns.integer().ok()))?;
         let [_, last_of_vault] = Ids(0).range();
@@ -220,7 +230,7 @@ impl Tx<'_> {
     }
 }
 
-/// The number of a token's ledger, if it is one.
+/// The number of a ledger that is not the vault's, if it is one.
 fn ids_of(columns: &mut Columns) -> Option<u64> {
     columns.unsigned().ok().filter(|number| (1..=HIGHEST_LEDGER).contains(number))
 }

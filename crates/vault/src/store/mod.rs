@@ -33,6 +33,7 @@ pub(crate) use error::{THE_FILE, damage};
 pub(crate) use file::FileStore;
 pub(crate) use issued_rows::{PageRow, SetRow};
 pub(crate) use log_rows::Ledger;
+pub use log_rows::LedgerId;
 pub(crate) use object_rows::{ObjectKind, ObjectRow};
 pub(crate) use rows::{AuditRow, HeaderRow, SlotRow, StateRow, Tag, VersionRow};
 pub use salvage::Oddity;

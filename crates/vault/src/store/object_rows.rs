@@ -16,10 +16,13 @@ pub(crate) enum ObjectKind {
     Names = 7,
     /// Which tokens there are.
     Tokens = 8,
+    /// The ledgers of the owner's devices.
+    Ledgers = 15,
 }
 
 impl ObjectKind {
-    pub(crate) const ALL: [Self; 5] = [Self::Key, Self::Scope, Self::Token, Self::Names, Self::Tokens];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Key, Self::Scope, Self::Token, Self::Names, Self::Tokens, Self::Ledgers];
 
     /// As the kind is named in findings.
     pub(crate) fn noun(self) -> &'static str {
@@ -29,6 +32,7 @@ impl ObjectKind {
             Self::Token => "token",
             Self::Names => "names",
             Self::Tokens => "tokens",
+            Self::Ledgers => "ledgers",
         }
     }
 

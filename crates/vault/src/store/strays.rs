@@ -58,12 +58,6 @@ const RULES: [(&str, &str, &str); 18] = [
     ),
     ("log_head", "with the number of another", "SELECT count(*) - count(DISTINCT number) FROM log_head"),
     (
-        "log_head",
-        "of more tokens than there are",
-        "SELECT max(0, (SELECT count(*) FROM log_head WHERE ledger <> zeroblob(16)) \
-         - (SELECT count(*) FROM object WHERE id >> 56 = 5))",
-    ),
-    (
         "token_view",
         "of another shape",
         "SELECT count(*) FROM token_view WHERE length(token) <> 16 OR change < 0",
@@ -88,6 +82,11 @@ const RULES: [(&str, &str, &str); 18] = [
         "object",
         "of more lists of tokens than one",
         "SELECT max(0, (SELECT count(*) FROM object WHERE id >> 56 = 8) - 1)",
+    ),
+    (
+        "object",
+        "of more lists of ledgers than one",
+        "SELECT max(0, (SELECT count(*) FROM object WHERE id >> 56 = 15) - 1)",
     ),
 ];
 

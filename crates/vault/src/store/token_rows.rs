@@ -1,6 +1,7 @@
 //! Rows that a token's bearer reads.
 
 use super::Tx;
+use super::log_rows::Ledger;
 use super::rows::number;
 use super::table::{Result, Span, Table};
 
@@ -24,7 +25,8 @@ pub(crate) struct GrantRow {
     pub sealed: Vec<u8>,
 }
 
-/// How many rows a vault has in the tables of tokens, for a check that looks for strays.
+/// How many rows a vault has in the tables of tokens, and how many ledgers besides its own, for a check that looks for
+/// strays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct TokenCounts {
     pub views: u64,
@@ -73,22 +75,22 @@ impl Tx<'_> {
         self.delete(Table::TokenGrant, &of(token)).map(drop)
     }
 
-    /// Deletes what belongs to none of these tokens: views and grants if it is in force, ledgers whatever became of it.
-    /// How many rows there were. Their columns may be anything.
-    pub(crate) fn delete_other_tokens(&self, in_force: &[TokenId], known: &[TokenId]) -> Result<usize> {
+    /// Deletes views and grants that are of none of the tokens in force, and ledgers that are not known. How many rows there
+    /// were. Their columns may be anything.
+    pub(crate) fn delete_other_tokens(&self, in_force: &[TokenId], known: &[Ledger]) -> Result<usize> {
         let kept = Span::except(in_force.iter().map(|token| token.to_vec()));
         let views = self.delete(Table::TokenView, &kept)? + self.delete(Table::TokenGrant, &kept)?;
         Ok(views + self.delete_other_ledgers(known)?)
     }
 
-    /// Deletes what every token's bearer reads and wrote, for a rekey that gives each another secret.
+    /// Deletes what every token's bearer reads and wrote, and the ledgers of devices, for a rekey that seals all of it again.
     pub(crate) fn clear_tokens(&self) -> Result<()> {
         self.delete_other_tokens(&[], &[]).map(drop)
     }
 
     /// How many rows of tokens there are besides the records.
     pub(crate) fn token_counts(&self) -> Result<TokenCounts> {
-        let [ledgers, headless] = self.count_token_ledgers()?;
+        let [ledgers, headless] = self.count_other_ledgers()?;
         Ok(TokenCounts {
             views: self.count(Table::TokenView, &Span::All)?,
             grants: self.count(Table::TokenGrant, &Span::All)?,

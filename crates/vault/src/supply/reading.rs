@@ -4,6 +4,7 @@
 //! [`Reading::commit`], in the transaction that read them, and a release demands the [`Recorded`] that it gives.
 //! Dropped without, a reading leaves nothing behind.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -15,16 +16,18 @@ use keyvault_core::identity::Identity;
 use super::Purpose;
 use super::key_source::KeySource;
 use super::unrecorded::{Recorded, Unrecorded};
-use crate::audit::{Chain, Event};
+use crate::audit::{AfterChange, Chain, Event, LogGap};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World, remember, still_same};
 use crate::file::rollback_alarm::tell_if_older;
+use crate::ledger::OwnKeys;
 use crate::state::pin::Memory;
 use crate::state::witness::Witness;
-use crate::store::{Durability, FileStore, SlotRow, Store, Tx};
+use crate::store::{Durability, FileStore, Ledger, SlotRow, Store, Tx};
 use crate::token::bearer::{BearerKeys, BearerTx, Granted};
 use crate::token::bundle::Bundle;
 use crate::token::offline_reads::ReadsLog;
+use crate::token::read_log::fault_of;
 use crate::tx::{Setting, VerifiedTx};
 use crate::unlock::keys::DailyKeys;
 
@@ -168,6 +171,8 @@ pub(crate) struct Owner<'r> {
     keys: DailyKeys,
     identity: Identity,
     memory: &'r Memory,
+    /// The vault's last change, once it was verified.
+    change: Cell<Option<u64>>,
     slot: Option<&'r SlotRow>,
     /// True if it is said that this machine saw a later copy.
     tells: bool,
@@ -190,7 +195,17 @@ impl<'r> Owner<'r> {
         // A sync service may have put another file in place while a passphrase was typed.
         still_same(checked.as_ref())?;
         let witness = Some(witness);
-        Ok(Self { rows, store, witness, keys, identity, memory, slot: access.slot.as_ref(), tells: true })
+        Ok(Self {
+            rows,
+            store,
+            witness,
+            keys,
+            identity,
+            memory,
+            change: Cell::new(None),
+            slot: access.slot.as_ref(),
+            tells: true,
+        })
     }
 
     fn look(vault: &'r Vault, access: &'r Access) -> Result<Self, VaultError> {
@@ -205,6 +220,7 @@ impl<'r> Owner<'r> {
             keys,
             identity,
             memory,
+            change: Cell::new(None),
             slot: access.slot.as_ref(),
             tells: false,
         })
@@ -215,20 +231,43 @@ impl<'r> Owner<'r> {
             Setting { keys: &self.keys, identity: self.identity, memory: self.memory, slot: self.slot };
         let tx = VerifiedTx::load(&self.rows, &setting)?;
         tx.refuse_in_alarm(self.store.path())?;
+        self.change.set(Some(tx.change_number()));
         if self.tells {
             tell_if_older(self.memory, &tx, world);
         }
         Ok(tx)
     }
 
-    pub(crate) fn commit(self, event: &Event, world: &World<'_>) -> Result<(), VaultError> {
-        let mut chain = Chain::load(&self.rows, &self.keys.audit, &self.identity)?;
-        let found = chain.mark();
-        let gap = match &self.witness {
-            Some(witness) => witness.gap(&self.identity, &found, &self.rows, &self.keys.audit)?,
-            None => None,
+    /// The ledger that a read here goes to, and the entries that are missing from it: this device's own, or the vault's
+    /// where it has none, or one that someone without keys could have damaged.
+    fn ledger(&self) -> Result<(OwnKeys<'_>, Chain, Option<LogGap>), VaultError> {
+        let own = self.witness.as_ref().map_or(Ledger::Vault, Witness::ledger);
+        let keys = OwnKeys::of(&self.keys.audit, own, &self.identity);
+        match keys.load(&self.rows, &self.identity) {
+            Ok(chain) => {
+                let gap =
+                    self.witness.as_ref().map(|seen| seen.gap(&self.identity, &chain.mark(), &self.rows));
+                return Ok((keys, chain, gap.transpose()?.flatten()));
+            }
+            Err(error) if own == Ledger::Vault => return Err(error.into()),
+            Err(error) => fault_of(error.into())?,
         };
-        chain.append(&self.rows, &self.keys.audit, &self.identity, event, world.rng)?;
+        let keys = OwnKeys::of(&self.keys.audit, Ledger::Vault, &self.identity);
+        let chain = keys.load(&self.rows, &self.identity)?;
+        let gap = self.witness.as_ref().and_then(|seen| seen.gap_without(&self.identity));
+        Ok((keys, chain, gap))
+    }
+
+    pub(crate) fn commit(self, event: &Event, world: &World<'_>) -> Result<(), VaultError> {
+        let (keys, mut chain, gap) = self.ledger()?;
+        let found = chain.mark();
+        match (found.ledger, self.change.get()) {
+            (Ledger::Device(_), Some(change)) => {
+                let event = event.clone().with(&AfterChange(change));
+                chain.append(&self.rows, keys.keys(), &self.identity, &event, world.rng)
+            }
+            _ => chain.append(&self.rows, keys.keys(), &self.identity, event, world.rng),
+        }?;
         self.rows.commit()?;
         // A write-ahead log that stays long makes the next start slower, and that is all.
         let _ = self.store.file().map_or(Ok(()), FileStore::finish_release);

@@ -1,6 +1,6 @@
 //! `vault check` of tokens: records, views, grants and bearers' chains, each held against the keys that there are.
 
-use crate::store::{Ledger, ObjectKind, ObjectRow, TokenCounts};
+use crate::store::{Ledger, LedgerId, ObjectKind, ObjectRow, TokenCounts};
 
 use super::grant::{Grant, View};
 use super::record::TokenRecord;
@@ -9,15 +9,27 @@ use super::{index, read_log, regrant};
 use crate::check::{Check, Finding, Tagged};
 use crate::error::VaultError;
 use crate::key::record::KeyRecord;
+use crate::ledger;
 use crate::tx::VerifiedTx;
 use crate::tx::index::{Entry, Tokens};
 use keyvault_core::crypto::Signer;
 
-/// Prefix of the findings about a bearer's chain.
+/// Prefix of the findings about the reads of a bearer, or of a device.
 const READS: &str = "log of";
 
+/// A device's ledger as the reader of a finding. No token has a name with a space.
+pub(crate) fn device(id: &LedgerId) -> String {
+    format!("ledger {}", ledger::short(id))
+}
+
 impl Finding {
-    /// Returns `true` if it is about what a token's bearer read: rows that are the bearer's to write.
+    /// Returns `true` if it is about what a device read.
+    #[must_use]
+    pub fn is_of_a_device(&self) -> bool {
+        self.row.strip_prefix(READS).is_some_and(|reader| reader.starts_with(" ledger "))
+    }
+
+    /// Returns `true` if it is about what a token's bearer or a device read: rows whose damage is in the way of nothing.
     #[must_use]
     pub fn is_of_reads(&self) -> bool {
         self.row.starts_with(READS)
@@ -26,7 +38,8 @@ impl Finding {
 
 impl Check {
     pub(crate) fn tokens(&mut self, tx: &mut VerifiedTx<'_>, keys: &[Tagged]) -> Result<(), VaultError> {
-        let mut expected = TokenCounts::default();
+        let [ledgers, headless] = self.ledgers(tx)?;
+        let mut expected = TokenCounts { ledgers, headless, ..TokenCounts::default() };
         let rows = tx.rows.objects(ObjectKind::Token)?;
         self.list_of_tokens(tx, &rows)?;
         for row in rows {
@@ -47,7 +60,7 @@ impl Check {
                     expected.ledgers += u64::from(has_ledger);
                     expected.headless += u64::from(!has_ledger);
                     if let Err(error) = read_log::reads_of(tx, &record) {
-                        self.find(&format!("{READS} {}", record.name), &error.fault());
+                        self.find_reads(record.name.as_str(), &error.fault());
                     }
                     if record.revoked.is_none() {
                         expected.views += 1;
@@ -63,6 +76,11 @@ impl Check {
             self.find("token_view", "there are rows of a token that is not known, or that was revoked");
         }
         Ok(())
+    }
+
+    /// A fault in the reads of a reader.
+    pub(crate) fn find_reads(&mut self, reader: &str, what: &str) {
+        self.find(&format!("{READS} {reader}"), what);
     }
 
     /// Without tokens there is no list, and there is never a second one.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{self, Action, Chain, Event, START};
+use crate::audit::{self, Action, Chain, ChainMark, Event, START};
 use crate::sealed::{At, SealKind};
 use crate::store::TokenId;
 use crate::unlock::token::TokenKeys;
@@ -31,7 +31,7 @@ use keyvault_os::fs::private;
 use super::bundle::BundleLabel;
 use super::error::TokenError;
 use super::index;
-use super::record::{ChainMark, TokenRecord};
+use super::record::TokenRecord;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
 use crate::tx::VerifiedTx;

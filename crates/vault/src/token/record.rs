@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::audit::START;
+use crate::audit::ChainMark;
 use crate::store::TokenId;
 use crate::unlock::token::{Reader, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Extensions, Malformed};
-use keyvault_core::crypto::{Digest, Mac, SealingKey};
+use keyvault_core::crypto::{Digest, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{Scope, TokenName};
 use keyvault_core::secret::{Full, SecretBytes};
@@ -84,18 +84,6 @@ pub(crate) struct ViewMark {
     pub(crate) change: u64,
     /// Digest of the view's row.
     pub(crate) digest: Digest,
-}
-
-/// A point in a chain: so many entries, the last with this MAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(crate) struct ChainMark {
-    pub(crate) count: u64,
-    pub(crate) head: Mac,
-}
-
-impl ChainMark {
-    /// Before the first entry.
-    pub(crate) const START: Self = Self { count: 0, head: START };
 }
 
 impl TokenRecord {

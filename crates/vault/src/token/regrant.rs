@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{self, Chain, Event, KeyRef, Seed, TokenChange, TokenDeed};
+use crate::audit::{self, Chain, ChainMark, Event, KeyRef, Seed, TokenChange, TokenDeed};
+use crate::ledger;
 use crate::state::StateError;
-use crate::store::{GrantRow, ObjectKind};
+use crate::store::{GrantRow, Ledger, ObjectKind};
 use crate::unlock::token::{Token, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
@@ -14,7 +15,7 @@ use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
 use super::grant::{self, Grant, GrantedVersion, View};
-use super::record::{ChainMark, Rule, TokenKind, TokenRecord, ViewMark};
+use super::record::{Rule, TokenKind, TokenRecord, ViewMark};
 use super::signed::NamedSigner;
 use super::{index, limited, read_log};
 use crate::error::{VaultError, is_damage};
@@ -165,7 +166,7 @@ pub(crate) fn issue(
     let keys = record.keys(&tx.identity);
     let seed = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
     let chain = Chain::rewrite(Seed::from(seed), tx.rows, &keys.audit, &tx.identity, reads, world.rng)?;
-    record.read = ChainMark { count: chain.count, head: chain.head };
+    record.read = chain.end();
     if !record.expired(world.now()) {
         for key in key_records {
             put_grant(tx, &record, &keys, key, world)?;
@@ -375,7 +376,8 @@ pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
     over.iter().try_for_each(|session| limited::end(tx, session, world))?;
     let ids = |records: &mut dyn Iterator<Item = &TokenRecord>| records.map(|record| record.id).collect();
     let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
-    let known: Vec<_> = ids(&mut records.iter());
+    let mut known = ledger::listed(tx)?;
+    known.extend(records.iter().map(|record| Ledger::Token(record.id)));
     if tx.rows.delete_other_tokens(&in_force, &known)? > 0 {
         world.note(Notice::StrayTokenRows);
     }

@@ -14,7 +14,7 @@ use crate::state::StateError;
 use crate::state::pin::{self, Memory, Standing};
 use crate::state::record::{Authentic, Record, SignedBy};
 use crate::state::tree::Tree;
-use crate::store::{HIGHEST_SLOT, HeaderRow, ObjectKind, SlotRow, StoreError, Tag, Tx, VersionRow};
+use crate::store::{HIGHEST_SLOT, HeaderRow, Ledger, ObjectKind, SlotRow, StoreError, Tag, Tx, VersionRow};
 use crate::unlock::keys::DailyKeys;
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::codec::Extensions;
@@ -28,7 +28,7 @@ use self::sealed::{Opener, VALUE, VERSION_KEY, of_version};
 use super::error::VaultError;
 use super::file::open::World;
 use super::key::record::{KeyRecord, Version};
-use crate::{slot, token};
+use crate::{ledger, slot, token};
 
 /// 2026-01-01T00:00:00Z: no vault is older.
 const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
@@ -63,8 +63,10 @@ pub struct VerifiedTx<'a> {
     pub(crate) carried: Vec<Event>,
     /// Keys that this change writes or removes, if there is a token.
     pub(crate) touched: BTreeMap<[u8; 16], Option<KeyRecord>>,
-    /// Where the log stood before this transaction's entry, and where it stands behind it.
-    pub(crate) log_moved: Option<(HeadMark, HeadMark)>,
+    /// The ledger of this device's reads, as far as this machine remembers one.
+    pub(crate) device: Ledger,
+    /// Where the vault's ledger stood before this transaction's entry, and where it stands behind it.
+    log_moved: Option<(HeadMark, HeadMark)>,
     standing: Standing,
     pinned: Option<u64>,
 }
@@ -133,6 +135,7 @@ impl<'a> VerifiedTx<'a> {
             floor: 0,
             has_tokens: None,
             carried: Vec::new(),
+            device: Ledger::Vault,
             touched: BTreeMap::new(),
             log_moved: None,
             standing: Standing::Same,
@@ -362,11 +365,21 @@ impl<'a> VerifiedTx<'a> {
         }
     }
 
-    /// Ends a change: tokens, indexes, tree, event, record.
+    /// Where this device's log of reads stood before this change, and where it stands behind it.
+    pub(crate) fn log_moved(&self) -> Option<(HeadMark, HeadMark)> {
+        ledger::end_of_own(self).map(|end| (end, end)).or(self.log_moved)
+    }
+
+    /// Ends a change: ledgers, tokens, indexes, tree, event, record.
     pub(crate) fn seal_change(&mut self, event: Event, world: &World<'_>) -> Result<Authentic, VaultError> {
         let extensions = self.current.record.extensions.clone();
         self.rewrites("the state record", &extensions);
         self.settle_unknown_objects()?;
+        let broken = ledger::settle(self, world)?;
+        let event = match &broken {
+            Some(broken) => event.with(broken),
+            None => event,
+        };
         token::apply_changes(self, world)?;
         self.apply_index_changes(world.rng)?;
         self.may_rewrite(event.action)?;

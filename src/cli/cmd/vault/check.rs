@@ -68,7 +68,10 @@ fn reaches_start(checked: &Checked) -> bool {
 fn report(context: &Context, checked: &Checked, alarm: Option<&str>, path: &Path) -> Result<(), Failure> {
     let log = checked.audit.map_or_else(
         || "an audit log that does not verify".to_owned(),
-        |audit| view::counted(usize::try_from(audit.entries).unwrap_or(usize::MAX), "audit log entry"),
+        |audit| {
+            let entries = audit.entries.saturating_add(checked.reads);
+            view::counted(usize::try_from(entries).unwrap_or(usize::MAX), "audit log entry")
+        },
     );
     context.ui.line(&format!(
         "{}, {}, {}, change {}",
@@ -84,7 +87,12 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>, path: &Path
     if checked.findings.iter().any(|finding| !finding.is_of_reads()) {
         context.ui.note(RESTORE);
     }
-    if checked.findings.iter().any(Finding::is_of_reads) {
+    if checked.findings.iter().any(Finding::is_of_a_device) {
+        context.ui.note(
+            "Someone may have hidden reads on a device. `keyvault vault rekey` keeps those that can be proved.",
+        );
+    }
+    if checked.findings.iter().any(|finding| finding.is_of_reads() && !finding.is_of_a_device()) {
         context.ui.note(
             "Someone may have hidden reads by a token: treat its keys as read. `keyvault token renew NAME` starts a new read log; \
              so does another token of that name if it is revoked.",
