@@ -13,7 +13,7 @@ import tree
 from codec import u8
 from crypto import STATE_RECORD, digest, sha256, signer_id, verifies
 from failure import Damaged, Failure, Malformed, Newer, NotSealed
-from tokens import grants_hash, open_grant, signed_view
+from tokens import grants_hash, open_api_grant, open_grant, signed_view
 from vault import STRUCTURES
 
 
@@ -277,8 +277,15 @@ class _Check:
         rows = sorted(row[1:] for row in self.rows["token_grant"] if row[0] == record.id)
         if len(rows) != view.count or grants_hash(rows) != view.grants_hash:
             raise Damaged("grants")
-        granted = {}
+        if view.apis != record.apis:
+            raise Damaged("token-keys")
+        granted, apis = {}, dict(record.apis)
         for key_id, sealed_grant in rows:
+            if key_id in apis:
+                grant = open_api_grant(keys, record.id, key_id, sealed_grant)
+                if not grant.is_of(self.keys["issued keys"], key_id, apis.pop(key_id)):
+                    raise Damaged("token-keys")
+                continue
             granted[key_id] = open_grant(keys, record.id, key_id, sealed_grant)
         matching = {
             key.id: key
@@ -286,7 +293,7 @@ class _Check:
             if set(key.scopes) & set(record.scopes) or key.id in record.keys_named
         }
         closed = record.expires is not None and view.written >= record.expires
-        complete = set(granted) <= set(matching) if closed else set(granted) == set(matching)
+        complete = set(granted) <= set(matching) if closed else not apis and set(granted) == set(matching)
         if not complete or any(not self.grants_key(grant, matching[key_id]) for key_id, grant in granted.items()):
             raise Damaged("token-keys")
 

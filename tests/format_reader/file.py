@@ -6,7 +6,7 @@ import sqlite3
 from failure import Damaged, Foreign, Format, Hostile
 
 APPLICATION_ID = 0x4B564C54
-USER_VERSION = 1003
+USER_VERSION = 1004
 PAGE_SIZE = 4096
 
 SCHEMA = """\

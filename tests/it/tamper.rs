@@ -261,12 +261,12 @@ fn case_6_a_newer_format_is_refused_and_names_who_wrote_it() {
     let world = filled();
     tamper(
         &world,
-        "PRAGMA user_version = 1004; UPDATE vault SET written_by = '9.9.9'; CREATE TABLE more (x);",
+        "PRAGMA user_version = 1005; UPDATE vault SET written_by = '9.9.9'; CREATE TABLE more (x);",
     );
     for command in [&["show", "a", "--reveal"] as &[&str], &["list"], &["generate", "x"], &["vault", "check"]]
     {
         world.run(command).fails_with(1, "
-                error: ~/.local/share/keyvault/vault.db has format 1004, which this version of keyvault does not support; keyvault 9.9.9 wrote it.
+                error: ~/.local/share/keyvault/vault.db has format 1005, which this version of keyvault does not support; keyvault 9.9.9 wrote it.
                        Use that version or a newer one.
             ");
     }

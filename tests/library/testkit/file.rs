@@ -39,7 +39,7 @@ fn bytes(set: &mut Set) {
         &[0; 4],
         "application_id is 0, written into the header",
     );
-    write("file-newer-bytes", "format", 60, &[0, 0, 3, 236], "user_version is 1004, written into the header");
+    write("file-newer-bytes", "format", 60, &[0, 0, 3, 237], "user_version is 1005, written into the header");
     write("file-schema-page", "pages", 100, &[0; 40], "the head of the schema's b-tree is zero");
 }
 
@@ -51,7 +51,7 @@ fn numbers(set: &mut Set) {
         set.statements(&name, open("application-id"), &format!("application_id is {id}"), &sql);
     }
     for (name, number) in
-        [("zero", "0"), ("previous", "1002"), ("next", "1004"), ("highest", "2147483647"), ("negative", "-1")]
+        [("zero", "0"), ("previous", "1003"), ("next", "1005"), ("highest", "2147483647"), ("negative", "-1")]
     {
         let name = format!("format-{name}");
         let sql = format!("PRAGMA user_version = {number}");
@@ -66,11 +66,11 @@ fn numbers(set: &mut Set) {
     }
     let sql = "PRAGMA journal_mode = DELETE";
     set.statements("journal-mode-delete", open("journal-mode"), "a rollback journal instead of WAL", sql);
-    let sql = "PRAGMA user_version = 1004; DROP TABLE vault";
+    let sql = "PRAGMA user_version = 1005; DROP TABLE vault";
     set.statements(
         "format-next-without-head",
         open("format"),
-        "user_version is 1004, and there is no table of the head",
+        "user_version is 1005, and there is no table of the head",
         sql,
     );
 }

@@ -30,7 +30,7 @@ pub(crate) const REASONS: &[Reason] = &[
         "its application_id is |not a vault",
         "`application_id` is not that of a vault",
     ),
-    reason("format", "format", "its user_version is |has format ", "`user_version` is not 1003"),
+    reason("format", "format", "its user_version is |has format ", "`user_version` is not 1004"),
     reason("schema", "hostile", "its schema is not a vault's", "`sqlite_schema` differs from §4"),
     reason("cut-off", "damaged", "cut off within a page", "the last page is not whole"),
     reason("pages", "damaged", "malformed", "SQLite's pages do not hold together"),

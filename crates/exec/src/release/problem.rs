@@ -157,7 +157,7 @@ fn without_scope(kind: Option<TokenKind>) -> &'static str {
 
 fn holder(kind: TokenKind) -> &'static str {
     match kind {
-        TokenKind::Bearer => "token",
+        TokenKind::Bearer | TokenKind::Verifier | TokenKind::Issuer => "token",
         TokenKind::Session => "limited session",
     }
 }

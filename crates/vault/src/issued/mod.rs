@@ -12,6 +12,12 @@ use keyvault_issue::set::{
 };
 use keyvault_issue::{ApiId, SetId};
 
+mod entries;
+#[cfg(test)]
+pub(crate) mod fixture;
+
+pub(crate) use self::entries::{Entries, follow_tokens, owners_set, refuse_mark};
+
 use crate::error::VaultError;
 use crate::file::open::World;
 use crate::state::StateError;
@@ -50,6 +56,9 @@ impl PartialEq for Replaced {
 pub fn put(tx: &mut VerifiedTx<'_>, set: &SetId, written: &Written) -> Result<(), VaultError> {
     let header = written.header.unverified().map_err(|error| fault(set, error))?;
     let listed = verified_list(tx)?.sets().iter().copied().filter(|listed| listed.set != *set).collect();
+    if written.pages.iter().any(|page| page.kind == Kind::Api as u8) {
+        tx.entries.wrote_api(header.api);
+    }
     for kind in &written.replaced {
         tx.rows.delete_set_pages(set, *kind as u8)?;
     }
@@ -173,7 +182,8 @@ fn draft_of(tx: &VerifiedTx<'_>, set: &LoadedSet) -> Draft {
         identity: tx.identity,
         api: own.api,
         set: own.set,
-        number: next_number(tx, own.number),
+        // Nothing but this change has seen a header that it wrote.
+        number: if tx.entries.wrote(&own.set, own.number) { own.number } else { next_number(tx, own.number) },
         time: tx.current.record.time,
         fresh_until: own.fresh_until,
         signer: SignerKind::Epoch,
@@ -251,6 +261,7 @@ fn put_header(
     let listed = Listed { set, number, header: header.hash() };
     let list = List(Ascending::of(others.into_iter().chain([listed]))).encode();
     tx.rows.put_set_list(&list)?;
+    tx.entries.written.insert(set, number);
     tx.sets = List::hash(&list);
     Ok(())
 }
@@ -286,116 +297,14 @@ fn apart(what: &str) -> VaultError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
-    use keyvault_core::clock::Clock;
-    use keyvault_core::codec::Extensions;
-    use keyvault_core::crypto::{Cost, SystemRng};
-    use keyvault_core::name::Label;
-    use keyvault_core::secret::SecretBytes;
-    use keyvault_issue::record::{
-        Api, Environment, Id, KeyRecord, Mark, Note, Prefix, Proof, Reaction, State,
-    };
-    use keyvault_issue::set::{Changes, Content, Found as Looked};
+    use keyvault_core::crypto::Cost;
+    use keyvault_issue::record::{Id, State};
+    use keyvault_issue::set::{Changes, Found as Looked};
 
+    use super::fixture::{API, SET, key, passphrase, revoked, vault, world};
     use super::*;
-    use crate::audit::{Action, Actor};
-    use crate::state::pin::Pins;
-    use crate::unlock::passphrase::Passphrase;
-    use crate::{Access, Creation, Credential, Holder, Holders, Notices, Vault, check, file, slot};
-
-    const SET: SetId = [3; 16];
-    const API: ApiId = [2; 16];
-
-    struct Noon;
-
-    impl Clock for Noon {
-        fn now(&self) -> Moment {
-            Moment(1_800_000_000_000)
-        }
-    }
-
-    fn world(folder: &std::path::Path) -> World<'static> {
-        World {
-            clock: &Noon,
-            rng: &SystemRng,
-            actor: Actor {
-                user: "ada".to_owned(),
-                host: "engine".to_owned(),
-                pid: 1,
-                program: "bash".to_owned(),
-                terminal: None,
-                job: None,
-            },
-            pins: Pins::in_folder(folder.join("pins")),
-            holders: Holders::in_folder("/dev/null".into(), Holder { command: String::new(), pid: 0 }),
-            notices: Notices::told_by(&|_| ()),
-            waiting: &|_, _| (),
-        }
-    }
-
-    fn key(state: State) -> KeyRecord {
-        let id = Id::parse("aa0000000001").unwrap();
-        KeyRecord {
-            id,
-            state,
-            proof: Proof::of_own(&id, b"secret"),
-            environment: Environment::Live,
-            prefix: Prefix::parse("kv").unwrap(),
-            client: None,
-            roles: Ascending::default(),
-            scopes: Ascending::default(),
-            created: Moment(0),
-            not_before: None,
-            expires: None,
-            replaced: None,
-            decoy: false,
-            display_name: "".into(),
-            conditions: None,
-            extensions: Extensions::default(),
-        }
-    }
-
-    fn revoked() -> State {
-        State::Revoked(Box::new(Note { since: Moment(1), reason: "leaked".into() }))
-    }
-
-    fn api() -> Api {
-        let prefix = Prefix::parse("kv").unwrap();
-        Api {
-            id: API,
-            name: Label::parse("shop").unwrap(),
-            mark: Mark::parse("aa").unwrap(),
-            prefix,
-            prefixes: Ascending::of([prefix]),
-            reaction: Reaction::Alert,
-            usage_keys: Ascending::default(),
-            issuers: Ascending::default(),
-            verifiers: Ascending::default(),
-            extensions: Extensions::default(),
-        }
-    }
-
-    fn issue(vault: &mut Vault, access: &Access, world: &World<'_>) {
-        vault
-            .change(access, world, |tx| {
-                let content =
-                    Content { api: Some(api()), keys: vec![key(State::Active)], ..Content::default() };
-                let draft = Draft {
-                    identity: tx.identity,
-                    api: API,
-                    set: SET,
-                    number: tx.next_change(),
-                    time: world.now(),
-                    fresh_until: None,
-                    signer: SignerKind::Epoch,
-                    extensions: Extensions::default(),
-                };
-                let keys = keys_of(&tx.daily.issued, &API, &SET);
-                let written = content.write(&draft, &keys, &tx.daily.signing, world.rng).unwrap();
-                put(tx, &SET, &written)?;
-                Ok(((), world.event(Action::Edit, Vec::new(), String::new())))
-            })
-            .unwrap();
-    }
+    use crate::audit::Action;
+    use crate::{Access, Credential, Vault, check, slot};
 
     fn state_of(vault: &mut Vault, access: &Access) -> Option<State> {
         let sets = vault.read(access, |tx| sets(tx)).unwrap();
@@ -409,11 +318,8 @@ mod tests {
     fn a_set_goes_through_a_check_a_rekey_and_a_restore() {
         let folder = tempfile::tempdir().unwrap();
         let world = world(folder.path());
-        let passphrase = Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap();
-        let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
-        let mut vault = file::create_in_memory(&creation, &world).unwrap();
-        let access = vault.open_passphrase(&passphrase).unwrap();
-        issue(&mut vault, &access, &world);
+        let (mut vault, access) = vault(&world);
+        let passphrase = passphrase();
         let before = vault.read(&access, |tx| Ok(Replaced(find(tx)?.sets))).unwrap();
         assert_eq!(state_of(&mut vault, &access), Some(State::Active));
         assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);

@@ -274,6 +274,7 @@ pub(crate) fn seal_anew(
         progress(done + 1);
     }
     issued::carry(tx, (old.daily, &old.identity), &found.sets, world.rng)?;
+    tx.entries.moved |= !found.sets.is_empty();
     found.unknown.iter().try_for_each(|object| tx.put_unknown(object, world.rng))?;
     tx.rows.delete_other_versions(&named_versions(&keys))?;
     Ok(keys)

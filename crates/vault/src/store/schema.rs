@@ -9,7 +9,7 @@
 pub(super) const APPLICATION_ID: i32 = 0x4B56_4C54;
 
 /// The format, in SQLite's `user_version`: 1000 + n until it is frozen as 3.
-pub(super) const FORMAT: i32 = 1003;
+pub(super) const FORMAT: i32 = 1004;
 
 /// Size of a page, in bytes.
 pub(super) const PAGE: u32 = 4096;

@@ -73,4 +73,16 @@ impl Head {
     pub(crate) fn of(kind: TokenKind, token: &TokenId, change: u64) -> Self {
         Self { kind, token: *token, change }
     }
+
+    /// The kind of a verifier's or an issuer's text that is right but for it.
+    pub(crate) fn other_machines(
+        text: &[u8],
+        kind: TokenKind,
+        token: &TokenId,
+        change: u64,
+    ) -> Option<TokenKind> {
+        let head = Self::deserialize(&mut &text[..]).ok()?;
+        let is_machines = matches!(head.kind, TokenKind::Verifier | TokenKind::Issuer);
+        (is_machines && head.kind != kind && head == Self::of(head.kind, token, change)).then_some(head.kind)
+    }
 }

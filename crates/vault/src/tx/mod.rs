@@ -28,7 +28,8 @@ use self::sealed::{Opener, VALUE, VERSION_KEY, of_version};
 use super::error::VaultError;
 use super::file::open::World;
 use super::key::record::{KeyRecord, Version};
-use crate::{slot, token};
+use crate::issued::Entries;
+use crate::{issued, slot, token};
 
 /// 2026-01-01T00:00:00Z: no vault is older.
 const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
@@ -59,6 +60,8 @@ pub struct VerifiedTx<'a> {
     pub(crate) floor: u64,
     /// Set once the change has looked for tokens.
     pub(crate) has_tokens: Option<bool>,
+    /// Issuers, verifiers, and sets of this change.
+    pub(crate) entries: Entries,
     /// Entries that the log gets before this change's own.
     pub(crate) carried: Vec<Event>,
     /// Keys that this change writes or removes, if there is a token.
@@ -132,6 +135,7 @@ impl<'a> VerifiedTx<'a> {
             takes_away: false,
             floor: 0,
             has_tokens: None,
+            entries: Entries::default(),
             carried: Vec::new(),
             touched: BTreeMap::new(),
             log_moved: None,
@@ -367,6 +371,7 @@ impl<'a> VerifiedTx<'a> {
         let extensions = self.current.record.extensions.clone();
         self.rewrites("the state record", &extensions);
         self.settle_unknown_objects()?;
+        issued::follow_tokens(self, world)?;
         token::apply_changes(self, world)?;
         self.apply_index_changes(world.rng)?;
         self.may_rewrite(event.action)?;
