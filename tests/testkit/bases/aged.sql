@@ -6,7 +6,7 @@
 PRAGMA page_size = 4096;
 PRAGMA journal_mode = WAL;
 PRAGMA application_id = 1263946836;
-PRAGMA user_version = 1003;
+PRAGMA user_version = 1004;
 BEGIN;
 CREATE TABLE issued_hold (id INTEGER PRIMARY KEY, verifier BLOB NOT NULL, seq INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE issued_list (id INTEGER PRIMARY KEY CHECK (id = 1), list BLOB NOT NULL) STRICT;
