@@ -15,7 +15,7 @@ use keyvault_issue::set::{
 };
 use keyvault_issue::{ApiId, SetId, verifier_id};
 
-use super::{Carried, Found, apart, draft_of, find, keys_of, put, sealed, verified_list};
+use super::{Carried, Found, apart, draft_of, find, keys_of, put, put_list, sealed, verified_list};
 use crate::error::VaultError;
 use crate::file::open::World;
 use crate::store::TokenId;
@@ -110,6 +110,10 @@ pub(crate) fn follow_tokens(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
         let mut resigned = BTreeSet::new();
         let issuers = issuers(api, &tokens, &tx.entries, &mut resigned);
         let verifiers = verifiers(tx, api, &tokens)?;
+        let ended = issuers.iter().filter(|entry| entry.state == IssuerState::Ended);
+        for set in ended.map(|entry| entry.set).collect::<Vec<_>>() {
+            drop_set(tx, &set)?;
+        }
         let next = api.with_others(issuers, verifiers);
         if next == *api {
             continue;
@@ -233,6 +237,19 @@ impl Found {
     }
 }
 
+/// Takes a set out of the file that no reader takes any more.
+fn drop_set(tx: &mut VerifiedTx<'_>, set: &SetId) -> Result<(), VaultError> {
+    for kind in Kind::ALL {
+        tx.rows.delete_set_pages(set, kind as u8)?;
+    }
+    tx.rows.delete_set_header(set)?;
+    let list = verified_list(tx)?;
+    if list.set(set).is_some() {
+        put_list(tx, list.sets().iter().copied().filter(|listed| listed.set != *set))?;
+    }
+    Ok(())
+}
+
 /// Writes the next generation of a set, signed by the owner.
 fn rewrite(
     tx: &mut VerifiedTx<'_>,
@@ -250,35 +267,12 @@ fn rewrite(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 mod tests {
-    use keyvault_core::clock::Moment;
     use keyvault_core::crypto::Cost;
-    use keyvault_core::name::TokenName;
     use keyvault_issue::record::{Bounds, Id};
 
-    use super::super::fixture::{API, passphrase, vault, world};
+    use super::super::fixture::{API, issuer, passphrase, token_name as name, vault, verifier, world};
     use super::*;
-    use crate::{Access, Credential, Issued, KeysOfIssuer, NewIssuer, NewToken, Vault, check, slot, token};
-
-    fn name(text: &str) -> TokenName {
-        TokenName::parse(text).unwrap()
-    }
-
-    fn verifier(vault: &mut Vault, access: &Access, world: &World<'_>) -> Issued {
-        let new = NewToken { name: name("gateway"), scopes: Vec::new(), keys: Vec::new(), expires: None };
-        token::create_verifier(vault, access, world, &new, &[API]).unwrap()
-    }
-
-    fn issuer(vault: &mut Vault, access: &Access, world: &World<'_>) -> Issued {
-        let bounds = Bounds { longest_life: 1, keys: 10, ..Bounds::default() };
-        let new = NewIssuer {
-            name: name("portal"),
-            api: API,
-            mark: Mark::parse("bb").unwrap(),
-            bounds,
-            expires: Some(Moment(i64::MAX)),
-        };
-        token::create_issuer(vault, access, world, &new).unwrap()
-    }
+    use crate::{Access, Credential, KeysOfIssuer, NewIssuer, Vault, check, slot, token};
 
     /// Issuers and verifiers as the API's record has them.
     fn entries(vault: &mut Vault, access: &Access) -> (Vec<IssuerEntry>, Vec<VerifierEntry>) {

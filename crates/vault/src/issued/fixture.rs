@@ -5,10 +5,10 @@
 use keyvault_core::clock::{Clock, Moment};
 use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::{Cost, SystemRng};
-use keyvault_core::name::Label;
+use keyvault_core::name::{Label, TokenName};
 use keyvault_core::secret::SecretBytes;
 use keyvault_issue::record::{
-    Api, Ascending, Environment, Id, KeyRecord, Mark, Note, Prefix, Proof, Reaction, State,
+    Api, Ascending, Bounds, Environment, Id, KeyRecord, Mark, Note, Prefix, Proof, Reaction, State,
 };
 use keyvault_issue::set::{Content, Draft, SignerKind};
 use keyvault_issue::{ApiId, SetId};
@@ -18,7 +18,7 @@ use crate::audit::{Action, Actor};
 use crate::file::open::World;
 use crate::state::pin::Pins;
 use crate::unlock::passphrase::Passphrase;
-use crate::{Access, Creation, Holder, Holders, Notices, Vault, file};
+use crate::{Access, Creation, Holder, Holders, Issued, NewIssuer, NewToken, Notices, Vault, file, token};
 
 pub(crate) const SET: SetId = [3; 16];
 pub(crate) const API: ApiId = [2; 16];
@@ -112,6 +112,28 @@ pub(crate) fn issue(vault: &mut Vault, access: &Access, world: &World<'_>) {
             Ok(((), world.event(Action::Edit, Vec::new(), String::new())))
         })
         .unwrap();
+}
+
+pub(crate) fn token_name(text: &str) -> TokenName {
+    TokenName::parse(text).unwrap()
+}
+
+/// The token `gateway` of a verifier.
+pub(crate) fn verifier(vault: &mut Vault, access: &Access, world: &World<'_>) -> Issued {
+    let new = NewToken { name: token_name("gateway"), scopes: Vec::new(), keys: Vec::new(), expires: None };
+    token::create_verifier(vault, access, world, &new, &[API]).unwrap()
+}
+
+/// The token `portal` of an issuer of at most ten keys that live at most a day.
+pub(crate) fn issuer(vault: &mut Vault, access: &Access, world: &World<'_>) -> Issued {
+    let new = NewIssuer {
+        name: token_name("portal"),
+        api: API,
+        mark: Mark::parse("bb").unwrap(),
+        bounds: Bounds { longest_life: 86_400_000, keys: 10, ..Bounds::default() },
+        expires: Some(Moment(i64::MAX)),
+    };
+    token::create_issuer(vault, access, world, &new).unwrap()
 }
 
 pub(crate) fn passphrase() -> Passphrase {

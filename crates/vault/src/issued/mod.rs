@@ -12,16 +12,25 @@ use keyvault_issue::set::{
 };
 use keyvault_issue::{ApiId, SetId};
 
+#[cfg(test)]
+mod attacks;
 mod entries;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod issuer_side;
+mod listing;
+mod machine;
+mod verifier_side;
 
 pub(crate) use self::entries::{Entries, follow_tokens, owners_set, refuse_mark};
+pub use self::issuer_side::{IssuersView, write_set};
+pub(crate) use self::listing::list_raised;
+pub use self::verifier_side::{ApiSets, SetsSeen, read_sets};
 
 use crate::error::VaultError;
 use crate::file::open::World;
 use crate::state::StateError;
-use crate::store::{PageRow, SetRow};
+use crate::store::{PageRow, SetRow, Tx};
 use crate::tx::VerifiedTx;
 use crate::unlock::keys::DailyKeys;
 
@@ -59,19 +68,25 @@ pub fn put(tx: &mut VerifiedTx<'_>, set: &SetId, written: &Written) -> Result<()
     if written.pages.iter().any(|page| page.kind == Kind::Api as u8) {
         tx.entries.wrote_api(header.api);
     }
+    put_pages(tx.rows, set, header.number, written)?;
+    put_header(tx, *set, &written.header, listed)
+}
+
+/// Writes the pages of a set under a header of this number.
+fn put_pages(rows: &Tx<'_>, set: &SetId, number: u64, written: &Written) -> Result<(), VaultError> {
     for kind in &written.replaced {
-        tx.rows.delete_set_pages(set, *kind as u8)?;
+        rows.delete_set_pages(set, *kind as u8)?;
     }
     for page in &written.pages {
-        tx.rows.put_set_page(&PageRow {
+        rows.put_set_page(&PageRow {
             set: *set,
             kind: page.kind,
             page: page.page,
-            change: header.number,
+            change: number,
             sealed: page.sealed.to_vec(),
         })?;
     }
-    put_header(tx, *set, &written.header, listed)
+    Ok(())
 }
 
 /// The owner's sets and those of issuers as the record proves them, for a look at what is issued.
@@ -100,7 +115,6 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
             found.faults.push((named(&listed.set), "has no header".to_owned()));
         }
     }
-    let signed = |row: &SetRow| SignedHeader { text: row.header.clone(), signature: row.signature.clone() };
     let is_owners = |row: &&SetRow| {
         signed(row).unverified().is_ok_and(|header| header.set == row.set && header.count(Kind::Api).0 > 0)
     };
@@ -258,12 +272,19 @@ fn put_header(
     let number = header.unverified().map_err(|error| fault(&set, error))?.number;
     let row = SetRow { set, header: header.text.clone(), signature: header.signature.clone() };
     tx.rows.put_set_header(&row)?;
-    let listed = Listed { set, number, header: header.hash() };
-    let list = List(Ascending::of(others.into_iter().chain([listed]))).encode();
-    tx.rows.put_set_list(&list)?;
     tx.entries.written.insert(set, number);
+    put_list(tx, others.into_iter().chain([Listed { set, number, header: header.hash() }]))
+}
+
+fn put_list(tx: &mut VerifiedTx<'_>, listed: impl IntoIterator<Item = Listed>) -> Result<(), VaultError> {
+    let list = List(Ascending::of(listed)).encode();
+    tx.rows.put_set_list(&list)?;
     tx.sets = List::hash(&list);
     Ok(())
+}
+
+fn signed(row: &SetRow) -> SignedHeader {
+    SignedHeader { text: row.header.clone(), signature: row.signature.clone() }
 }
 
 /// The list of sets, held against the hash that the record has, or that this change will put there.

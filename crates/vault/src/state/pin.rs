@@ -40,6 +40,17 @@ pub struct VaultPath {
     pub resolved: PathBuf,
 }
 
+/// Something that a token's bearer saw in a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen<'i> {
+    /// The view of a token.
+    View(&'i TokenId),
+    /// The state record, with a token.
+    Record(&'i TokenId),
+    /// The header of a set.
+    Set(&'i [u8; 16]),
+}
+
 /// The last state of a vault that was seen at one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
@@ -128,18 +139,31 @@ impl Pins {
         self.folder.join(format!("{}-{}.log", name_of(&path.resolved), identity.vault_hex()))
     }
 
-    fn token_file(&self, token: &TokenId, given: &Path) -> PathBuf {
-        self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), name_of(given)))
+    fn token_file(&self, seen: &Seen<'_>, given: &Path) -> PathBuf {
+        let (word, id) = match seen {
+            Seen::View(id) => ("token", id),
+            Seen::Record(id) => ("record", id),
+            Seen::Set(id) => ("set", id),
+        };
+        self.folder.join(format!("{word}-{}-{}.json", HEXLOWER.encode(*id), name_of(given)))
     }
 
     /// The memory of a token's view in the vault at `path`, or of its bundles under a path of their own. A token's
     /// bearer knows nothing of other copies.
     #[must_use]
     pub fn read_token(&self, token: &TokenId, path: &VaultPath) -> Memory {
-        let of = |path: &Path| read(&self.token_file(token, path));
+        self.read_seen(&Seen::View(token), path)
+    }
+
+    /// The memory of what a token's bearer saw in the vault at `path`.
+    #[must_use]
+    pub(crate) fn read_seen(&self, seen: &Seen<'_>, path: &VaultPath) -> Memory {
+        let of = |path: &Path| read(&self.token_file(seen, path));
         let resolved = if path.resolved == path.given { None } else { of(&path.resolved) };
         match (of(&path.given), resolved) {
-            (Some(Memory::Pin(given)), Some(Memory::Pin(resolved))) if resolved.change > given.change => {
+            (Some(Memory::Pin(given)), Some(Memory::Pin(resolved)))
+                if resolved.epoch_then_change() > given.epoch_then_change() =>
+            {
                 Memory::Pin(resolved)
             }
             // A file that is no pin must not hide the one that is.
@@ -150,8 +174,15 @@ impl Pins {
 
     /// Moves the pins of a token forward: that of the path as given, and that of where it leads.
     pub fn advance_token(&self, token: &TokenId, path: &VaultPath, seen: &Pin) -> io::Result<()> {
+        self.advance_seen(&Seen::View(token), path, seen)
+    }
+
+    /// Moves the pins of what a token's bearer saw forward: that of the path as given, and that of where it leads.
+    pub(crate) fn advance_seen(&self, what: &Seen<'_>, path: &VaultPath, seen: &Pin) -> io::Result<()> {
         let advance = |path: &Path| {
-            self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
+            self.write(&self.token_file(what, path), seen, |pinned| {
+                pinned.vault_id != seen.vault_id || pinned.epoch_then_change() <= seen.epoch_then_change()
+            })
         };
         advance(&path.given)?;
         if path.resolved == path.given { Ok(()) } else { advance(&path.resolved) }
@@ -302,6 +333,16 @@ impl Pin {
     pub fn of_token(change: u64, hash: Hash, path: &Path) -> Self {
         let path = path.to_string_lossy().into_owned();
         Self { vault_id: [0; 16], change, hash, epoch: None, path, resolved: [0; PLACE_LEN] }
+    }
+
+    /// A pin for the header of an issuer's set.
+    #[must_use]
+    pub(crate) fn of_set(identity: &Identity, number: u64, hash: Hash, path: &Path) -> Self {
+        Self {
+            vault_id: identity.vault_id,
+            epoch: Some(identity.epoch),
+            ..Self::of_token(number, hash, path)
+        }
     }
 
     /// A later epoch comes after every change of an earlier one.
@@ -497,7 +538,7 @@ mod tests {
         assert_eq!(seen(&pins.read_token(&[3; 16], &link)), Some((5, 1)));
         pins.advance_token(&[3; 16], &link, &pin(6, 2)).unwrap();
         assert_eq!(seen(&pins.read_token(&[3; 16], &real)), Some((6, 2)));
-        std::fs::write(pins.token_file(&[3; 16], &link.given), "{").unwrap();
+        std::fs::write(pins.token_file(&Seen::View(&[3; 16]), &link.given), "{").unwrap();
         assert_eq!(seen(&pins.read_token(&[3; 16], &link)), Some((6, 2)), "one of the two is damaged");
     }
 
@@ -564,7 +605,7 @@ mod tests {
         let token = [3; 16];
         let path = &at("/a");
         pins.advance_token(&token, path, &pin(5, 0)).unwrap();
-        let file = pins.token_file(&token, &path.given);
+        let file = pins.token_file(&Seen::View(&token), &path.given);
         for garbage in ["", "{}", "not JSON"] {
             std::fs::write(&file, garbage).unwrap();
             assert_eq!(pins.read_token(&token, path), Memory::Unreadable, "{garbage}");

@@ -80,6 +80,10 @@ impl Tx<'_> {
         )
     }
 
+    pub(crate) fn delete_set_header(&self, set: &SetId) -> Result<()> {
+        self.delete(Table::IssuedSet, &Span::one(set.to_vec())).map(drop)
+    }
+
     /// A set's pages, ordered by kind and number.
     pub(crate) fn set_pages(&self, set: &SetId) -> Result<Vec<PageRow>> {
         let pages = self.list(Table::IssuedPage, &PAGE, &pages_of(set, [0, 7]), page_row)?;

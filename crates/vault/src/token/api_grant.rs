@@ -8,7 +8,7 @@ use keyvault_core::identity::Identity;
 use keyvault_core::name::Label;
 use keyvault_core::secret::Full;
 use keyvault_issue::record::{Ascending, IssuerEntry, Prefix};
-use keyvault_issue::set::{Kind, api_key, page_key};
+use keyvault_issue::set::{Kind, PageKeys, api_key, page_key};
 use keyvault_issue::{ApiId, SetId};
 
 use super::error::TokenError;
@@ -118,5 +118,21 @@ impl ApiGrant {
             }
             None => Ok(grant),
         }
+    }
+}
+
+impl IssuerGrant {
+    /// The keys of the issuer's own pages.
+    pub(crate) fn page_keys(&self) -> PageKeys {
+        let copy = |key: &SealingKey| SealingKey::from_bytes(key.expose());
+        let kinds = [(Kind::Clients, &self.clients), (Kind::Keys, &self.keys)];
+        let known = kinds.into_iter().filter_map(|(kind, key)| Some((kind, copy(key)?)));
+        known.fold(PageKeys::default(), |keys, (kind, key)| keys.with(kind, key))
+    }
+
+    /// The key of the pages of scopes and roles in the owner's set.
+    pub(crate) fn words_key(&self) -> PageKeys {
+        let key = SealingKey::from_bytes(self.words.expose());
+        key.map_or_else(PageKeys::default, |key| PageKeys::default().with(Kind::Words, key))
     }
 }

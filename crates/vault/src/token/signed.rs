@@ -37,6 +37,10 @@ pub(crate) struct NamedSigner<'s> {
 }
 
 impl<'t> SignedText<'t> {
+    pub(crate) fn of(text: &'t [u8], signature: &'t [u8]) -> Self {
+        Self { text, signature }
+    }
+
     /// Takes a text and its signature off the front.
     pub(crate) fn take(from: &mut &'t [u8]) -> Result<Self, Malformed> {
         Ok(Self { text: codec::take_bytes(from)?, signature: codec::take_bytes(from)? })

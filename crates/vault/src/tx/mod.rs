@@ -371,6 +371,7 @@ impl<'a> VerifiedTx<'a> {
         let extensions = self.current.record.extensions.clone();
         self.rewrites("the state record", &extensions);
         self.settle_unknown_objects()?;
+        let unlisted = issued::list_raised(self, world)?;
         issued::follow_tokens(self, world)?;
         token::apply_changes(self, world)?;
         self.apply_index_changes(world.rng)?;
@@ -378,7 +379,10 @@ impl<'a> VerifiedTx<'a> {
         let number = self.next_change();
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
-        let event = Event { change: Some(ChangeMark { number, previous: self.current.hash }), ..event };
+        let parts = std::iter::once(event.detail).chain(unlisted).filter(|part| !part.is_empty());
+        let detail = parts.collect::<Vec<_>>().join(", ");
+        let event =
+            Event { detail, change: Some(ChangeMark { number, previous: self.current.hash }), ..event };
         let chain = self.append_to_log(&event, world.rng)?;
         let record = Record {
             change: number,
