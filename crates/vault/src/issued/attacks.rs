@@ -4,16 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use keyvault_core::clock::Moment;
-use keyvault_core::crypto::SystemRng;
+use keyvault_core::crypto::{Cost, SystemRng};
+use keyvault_issue::hold::{Finding, Notice, Reason};
 use keyvault_issue::issuer::MAX_RISE;
-use keyvault_issue::record::{Id, KeyRecord, Proof, State};
+use keyvault_issue::record::{Id, KeyRecord, Proof, State, VerifierEntry, VerifierState};
 use keyvault_issue::set::{
     Changes, Content, Draft, Kind, List, LoadedSet, PageKeys, SetError, SignerKind, Written, page_key,
 };
 use keyvault_issue::standing::{Lookup, Standing};
+use keyvault_issue::verifier_id;
 
-use super::fixture::{API, SET, issuer, key, revoked, token_name, vault, verifier, world};
-use super::{find, put_pages, read_sets, sealed, write_set};
+use super::fixture::{API, SET, issuer, key, passphrase, revoked, token_name, vault, verifier, world};
+use super::{Replaced, find, hold, keep_irrevocable, put_pages, read_sets, sealed, write_set};
 use crate::audit::Action;
 use crate::error::VaultError;
 use crate::file::open::World;
@@ -22,7 +24,7 @@ use crate::store::{Durability, PageRow, SetRow, Tx};
 use crate::token::api_grant::ApiGrant;
 use crate::token::error::TokenError;
 use crate::unlock::token::Token;
-use crate::{Access, BearerKeys, KeysOfIssuer, Supply, Vault, check, token};
+use crate::{Access, BearerKeys, Credential, KeysOfIssuer, Supply, Vault, check, slot, token};
 
 const NOON: i64 = 1_800_000_000_000;
 const DAY: i64 = 86_400_000;
@@ -403,4 +405,144 @@ fn an_issuers_grants_open_its_own_pages_and_those_of_words_alone() {
         grant.words_key().get(Kind::Words).map(|key| key.expose().to_vec()),
         Some(words.expose().to_vec())
     );
+}
+
+const OWNERS: &str = "aa0000000001";
+
+fn hold_back(vault: &mut Vault, gateway: &Token, world: &World<'_>, id: &str) -> Result<(), VaultError> {
+    let id = Id::parse(id).unwrap();
+    let notice = Notice { id, time: world.now(), reason: Reason::Leaked, detail: "seen in a repository" };
+    hold(vault, gateway, world, &API, &notice)
+}
+
+/// The entries of verifiers, and what the gateway finds wrong with their logs.
+fn logs(vault: &mut Vault, gateway: &Token, world: &World<'_>) -> (Vec<VerifierEntry>, Vec<Finding>) {
+    let seen = read_sets(vault, gateway, world).unwrap();
+    let sets = seen.apis.into_iter().next().unwrap().1.unwrap();
+    let findings = sets.holds.iter().flat_map(|(_, log)| log.findings().to_vec()).collect();
+    (sets.owner.api().unwrap().verifiers.to_vec(), findings)
+}
+
+#[test]
+fn a_hold_counts_at_once_and_the_owners_next_change_writes_down_how_far_its_log_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world).token;
+    hold_back(&mut vault, &gateway, &world, OWNERS).unwrap();
+    assert_eq!(verdict(&mut vault, &gateway, &world, OWNERS), Ok(Standing::Held));
+    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    hold_back(&mut vault, &gateway, &world, "aa0000000009").unwrap();
+    change(&mut vault, &access, &world);
+    let (entries, findings) = logs(&mut vault, &gateway, &world);
+    assert_eq!((entries[0].seen.count, findings), (2, vec![]));
+    let before = vault.read(&access, |tx| Ok(tx.change_number())).unwrap();
+    change(&mut vault, &access, &world);
+    // Nothing new was held, so the set stays as it was.
+    let own = read_sets(&mut vault, &gateway, &world).unwrap().list.set(&SET).unwrap().number;
+    assert_eq!(own, before);
+    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+}
+
+#[test]
+fn a_hold_that_is_taken_out_of_the_file_still_counts_where_it_was_seen_and_the_owner_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world);
+    let id = verifier_id(&gateway.record.id, &API);
+    let gateway = gateway.token;
+    hold_back(&mut vault, &gateway, &world, OWNERS).unwrap();
+    change(&mut vault, &access, &world);
+    assert_eq!(verdict(&mut vault, &gateway, &world, OWNERS), Ok(Standing::Held));
+    let held = tamper(&mut vault, |tx| {
+        let rows = tx.holds(&id).unwrap();
+        tx.delete_holds(&id).unwrap();
+        rows
+    });
+    assert_eq!(verdict(&mut vault, &gateway, &world, OWNERS), Ok(Standing::Held));
+    let shorter = Finding::Shorter { found: 0, seen: 1 };
+    assert_eq!(logs(&mut vault, &gateway, &world).1, [shorter]);
+    let found = check::run(&mut vault, &access).unwrap().findings;
+    assert!(found.iter().any(|finding| finding.row == "log of gateway"), "{found:?}");
+    change(&mut vault, &access, &world);
+    assert_eq!(logs(&mut vault, &gateway, &world).0[0].seen.count, 1);
+    // Rows that are none, and one of another place, are no holds.
+    tamper(&mut vault, |tx| {
+        tx.put_hold(&id, 0, &held[0]).unwrap();
+        tx.put_hold(&id, 1, &held[0]).unwrap();
+    });
+    assert_eq!(logs(&mut vault, &gateway, &world).1, [Finding::Damaged(1)]);
+    change(&mut vault, &access, &world);
+    assert_eq!(logs(&mut vault, &gateway, &world).0[0].seen.count, 1);
+    // The next hold takes the place of what is none.
+    hold_back(&mut vault, &gateway, &world, "aa0000000009").unwrap();
+    assert_eq!(logs(&mut vault, &gateway, &world).1, []);
+    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+}
+
+#[test]
+fn a_verifier_that_is_revoked_or_of_another_name_holds_nothing_more_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world);
+    let old = verifier_id(&gateway.record.id, &API);
+    hold_back(&mut vault, &gateway.token, &world, OWNERS).unwrap();
+    let renewed = token::renew(&mut vault, &access, &world, &token_name("gateway")).unwrap().token;
+    let (entries, _) = logs(&mut vault, &renewed, &world);
+    let closed = entries.iter().find(|entry| entry.id == old).unwrap();
+    assert_eq!((closed.state, closed.seen.count), (VerifierState::Closed, 1));
+    assert_eq!(verdict(&mut vault, &renewed, &world, OWNERS), Ok(Standing::Held));
+    assert!(hold_back(&mut vault, &gateway.token, &world, "aa0000000009").is_err());
+    hold_back(&mut vault, &renewed, &world, "aa0000000009").unwrap();
+    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+}
+
+#[test]
+fn holds_go_through_a_rekey_whose_verifiers_get_logs_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world).token;
+    hold_back(&mut vault, &gateway, &world, OWNERS).unwrap();
+    let passphrase = passphrase();
+    let credential = Credential::Passphrase(&passphrase, Cost::FLOOR);
+    let rekeyed = slot::rekey(&mut vault, &access, &world, &[credential], &[&access], &|_| ()).unwrap();
+    let access = vault.open_passphrase(&passphrase).unwrap();
+    let gateway = &rekeyed.tokens[0].token;
+    assert_eq!(verdict(&mut vault, gateway, &world, OWNERS), Ok(Standing::Held));
+    hold_back(&mut vault, gateway, &world, "aa0000000009").unwrap();
+    change(&mut vault, &access, &world);
+    let (mut entries, findings) = logs(&mut vault, gateway, &world);
+    entries.sort_by_key(|entry| entry.epoch);
+    let of = |entry: &VerifierEntry| (entry.epoch, entry.state, entry.seen.count);
+    assert_eq!(findings, []);
+    assert_eq!(
+        entries.iter().map(of).collect::<Vec<_>>(),
+        [(1, VerifierState::Closed, 1), (2, VerifierState::Writes, 1)]
+    );
+    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+}
+
+#[test]
+fn a_restore_does_not_lift_a_hold_that_the_backup_does_not_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world);
+    let id = verifier_id(&gateway.record.id, &API);
+    let gateway = gateway.token;
+    hold_back(&mut vault, &gateway, &world, OWNERS).unwrap();
+    let replaced = vault.read(&access, |tx| Ok(Replaced(find(tx)?.sets))).unwrap();
+    tamper(&mut vault, |tx| tx.delete_holds(&id).unwrap());
+    vault
+        .change(&access, &world, |tx| {
+            keep_irrevocable(tx, &replaced, &world)?;
+            Ok(((), world.event(Action::Restore, Vec::new(), String::new())))
+        })
+        .unwrap();
+    assert_eq!(verdict(&mut vault, &gateway, &world, OWNERS), Ok(Standing::Held));
+    assert_eq!(logs(&mut vault, &gateway, &world).0[0].seen.count, 1);
+    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
 }

@@ -251,7 +251,7 @@ fn drop_set(tx: &mut VerifiedTx<'_>, set: &SetId) -> Result<(), VaultError> {
 }
 
 /// Writes the next generation of a set, signed by the owner.
-fn rewrite(
+pub(super) fn rewrite(
     tx: &mut VerifiedTx<'_>,
     carried: &Carried,
     draft: &Draft,

@@ -20,7 +20,7 @@ use crate::token::error::TokenError;
 use crate::token::signed::{NamedSigner, SignedText};
 use crate::tx::known;
 
-/// What a machine remembers of the vault at a path, read before the vault.
+/// Pins, read before the vault is.
 struct Remembered {
     record: Memory,
     sets: BTreeMap<SetId, Memory>,

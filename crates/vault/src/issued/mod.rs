@@ -10,19 +10,22 @@ use keyvault_issue::set::{
     Draft, Kind, List, Listed, LoadedSet, Origin, PageKeys, SealedPage, SetError, SignedHeader, SignerKind,
     VerifiedHeader, VerifiedList, Written, api_key, names_key, narrowings,
 };
-use keyvault_issue::{ApiId, SetId};
+use keyvault_issue::{ApiId, SetId, VerifierId};
 
 #[cfg(test)]
 mod attacks;
 mod entries;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod holds;
 mod issuer_side;
 mod listing;
 mod machine;
 mod verifier_side;
 
 pub(crate) use self::entries::{Entries, follow_tokens, owners_set, refuse_mark};
+pub use self::holds::hold;
+pub(crate) use self::holds::note_holds;
 pub use self::issuer_side::{IssuersView, write_set};
 pub(crate) use self::listing::list_raised;
 pub use self::verifier_side::{ApiSets, SetsSeen, read_sets};
@@ -41,6 +44,8 @@ pub(crate) struct Carried {
     set: LoadedSet,
     header: SignedHeader,
     pages: Vec<PageRow>,
+    /// The logs of the API's verifiers, as far as each holds, beside the owner's set.
+    holds: Vec<(VerifierId, Vec<Vec<u8>>)>,
 }
 
 /// The sets that the record proves, the owners' before those of their issuers; and what does not hold.
@@ -120,7 +125,7 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
     };
     let (owners, others): (Vec<_>, Vec<_>) = headers.iter().partition(is_owners);
     let keys = |api: &ApiId, set: &SetId| keys_of(&tx.daily.issued, api, set);
-    let mut pages = 0;
+    let (mut pages, mut known_holds) = (0, 0);
     for (row, is_owners) in owners.iter().map(|row| (row, true)).chain(others.iter().map(|row| (row, false)))
     {
         let header = signed(row);
@@ -141,7 +146,10 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
         match loaded {
             Ok(set) => {
                 let api = set.header().header().api;
-                found.sets.push(Carried { api, set, header, pages: rows });
+                let logs = holds::of_set(tx, &set)?;
+                known_holds += logs.rows;
+                found.faults.extend(logs.faults);
+                found.sets.push(Carried { api, set, header, pages: rows, holds: logs.held });
             }
             Err(error) => found.faults.push((named(&row.set), error.to_string())),
         }
@@ -150,7 +158,7 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
     if all_pages != pages {
         found.faults.push(("issued_page".to_owned(), "has rows of no set".to_owned()));
     }
-    if holds > 0 && found.sets.is_empty() {
+    if holds != known_holds {
         found.faults.push(("issued_hold".to_owned(), "has rows of no verifier".to_owned()));
     }
     Ok(found)
@@ -176,6 +184,9 @@ pub(crate) fn keep_irrevocable(
             let written = mine.set.change(&draft, &changes, &keys, &tx.daily.signing, world.rng);
             let written = written.map_err(|error| apart(&format!("{}: {error}", named(&theirs.set))))?;
             put(tx, &theirs.set, &written)?;
+            if theirs.identity == tx.identity {
+                holds::put_back(tx.rows, &other.holds)?;
+            }
         } else if theirs.number > ours.number && theirs.identity == tx.identity {
             for kind in Kind::ALL {
                 tx.rows.delete_set_pages(&theirs.set, kind as u8)?;
@@ -232,6 +243,7 @@ pub(crate) fn carry(
             reseal(carried, &draft_of(tx, &carried.set), old.0, tx.daily, rng)?
         };
         pages.iter().try_for_each(|page| tx.rows.put_set_page(page))?;
+        holds::carry(tx, (&old.0.issued, old.1), carried, rng)?;
         let listed = verified_list(tx)?.sets().to_vec();
         put_header(tx, own.set, &header, listed)?;
     }

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use keyvault_core::clock::Moment;
+use keyvault_issue::hold::HoldLog;
 use keyvault_issue::issuer;
 use keyvault_issue::record::IssuerState;
 use keyvault_issue::set::{LoadedSet, PageKeys, SetError, VerifiedHeader, VerifiedList};
 use keyvault_issue::standing::Sets;
-use keyvault_issue::{ApiId, SetId};
+use keyvault_issue::{ApiId, SetId, VerifierId};
 
 use super::machine::Machine;
 use super::{sealed, signed};
 use crate::error::VaultError;
-use crate::file::open::{Vault, World};
+use crate::file::open::{Notice, Vault, World};
 use crate::token::api_grant::ApiGrant;
 use crate::token::bearer::BearerKeys;
 use crate::token::error::TokenError;
@@ -34,6 +35,8 @@ pub struct ApiSets {
     pub owner: LoadedSet,
     /// A set that is not taken keeps none of the others out.
     pub issuers: BTreeMap<SetId, Result<LoadedSet, SetError>>,
+    /// The logs of all verifiers of the API, with what this machine saw in them before.
+    pub holds: Vec<(VerifierId, HoldLog)>,
 }
 
 impl ApiSets {
@@ -47,7 +50,8 @@ impl ApiSets {
                 Err(error) => drop(faults.insert(id, error)),
             }
         }
-        let (sets, refused) = Sets::join(list, self.owner, taken, Vec::new(), now);
+        let holds = self.holds.into_iter().map(|(_, log)| log).collect();
+        let (sets, refused) = Sets::join(list, self.owner, taken, holds, now);
         faults.extend(refused.into_iter().map(|(set, error)| (set.header().header().set, error)));
         (sets, faults)
     }
@@ -65,6 +69,12 @@ pub fn read_sets(vault: &mut Vault, token: &Token, world: &World<'_>) -> Result<
     let all = apis.values().flatten().flat_map(|sets: &ApiSets| sets.issuers.values().flatten());
     let headers: Vec<_> = all.map(LoadedSet::header).collect();
     machine.remember(&headers, world);
+    for (verifier, log) in apis.values().flatten().flat_map(|sets: &ApiSets| &sets.holds) {
+        if let Err(error) = world.pins.remember_holds(verifier, machine.tx.place, log.seen()) {
+            world.note(Notice::NotPinned(error));
+        }
+    }
+    world.notices.tell();
     let Machine { record, list, .. } = machine;
     Ok(SetsSeen { change: record.change, time: record.time, list, apis })
 }
@@ -111,5 +121,14 @@ fn read_api(
         };
         issuers.insert(set, taken);
     }
-    Ok(Ok(ApiSets { owner, issuers }))
+    let mut holds = Vec::new();
+    for entry in owner.api().iter().flat_map(|api| api.verifiers.iter()) {
+        let Some(api) = owner.api() else { continue };
+        let rows = machine.tx.tx.holds(&entry.id)?;
+        let rows = rows.iter().map(Vec::as_slice);
+        let seen = world.pins.holds_seen(&entry.id, machine.tx.place);
+        let log = HoldLog::read(api, entry, &grant.api_key, &machine.tx.identity, rows, &seen);
+        holds.push((entry.id, log));
+    }
+    Ok(Ok(ApiSets { owner, issuers, holds }))
 }

@@ -16,8 +16,11 @@ use data_encoding::HEXLOWER;
 
 use crate::audit::{self, AuditError, AuditKeys, ChangeMark, Event};
 use crate::store::{StoreError, TokenId, Tx};
+use keyvault_core::codec;
 use keyvault_core::crypto::{Hash, sha256};
-use keyvault_core::identity::Identity;
+use keyvault_core::identity::{FORMAT, Identity};
+use keyvault_issue::VerifierId;
+use keyvault_issue::hold;
 use keyvault_os::fs::lock::FileLock;
 use keyvault_os::fs::private;
 
@@ -186,6 +189,40 @@ impl Pins {
         };
         advance(&path.given)?;
         if path.resolved == path.given { Ok(()) } else { advance(&path.resolved) }
+    }
+
+    fn holds_file(&self, verifier: &VerifierId, path: &VaultPath) -> PathBuf {
+        self.folder.join(format!("holds-{}-{}", HEXLOWER.encode(verifier), name_of(&path.resolved)))
+    }
+
+    /// The memory of a verifier's log of holds in the vault at `path`.
+    pub(crate) fn holds_seen(&self, verifier: &VerifierId, path: &VaultPath) -> hold::Seen {
+        std::fs::read(self.holds_file(verifier, path))
+            .ok()
+            .and_then(|bytes| codec::decode(&bytes).ok())
+            .filter(|(format, _): &(u32, hold::Seen)| *format == FORMAT)
+            .map_or_else(hold::Seen::default, |(_, seen)| seen)
+    }
+
+    /// Keeps what was seen of a log of holds, beside what another process has seen of it meanwhile.
+    pub(crate) fn remember_holds(
+        &self,
+        verifier: &VerifierId,
+        path: &VaultPath,
+        seen: &hold::Seen,
+    ) -> io::Result<()> {
+        if *seen == self.holds_seen(verifier, path) {
+            return Ok(());
+        }
+        private::create_folder(&self.folder)?;
+        let _lock = FileLock::exclusive(&self.folder.join("lock"))?;
+        let mut kept = self.holds_seen(verifier, path);
+        if seen.point.count >= kept.point.count {
+            kept.point = seen.point;
+        }
+        let new = seen.holds.iter().filter(|hold| !kept.holds.contains(hold)).copied();
+        kept.holds.extend(new.collect::<Vec<_>>());
+        private::replace_private(&self.holds_file(verifier, path), &codec::encode(&(FORMAT, &kept)))
     }
 
     /// Forgets what was seen with a token that opens nothing any more.

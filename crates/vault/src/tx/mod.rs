@@ -371,7 +371,8 @@ impl<'a> VerifiedTx<'a> {
         let extensions = self.current.record.extensions.clone();
         self.rewrites("the state record", &extensions);
         self.settle_unknown_objects()?;
-        let unlisted = issued::list_raised(self, world)?;
+        let mut unlisted = issued::list_raised(self, world)?;
+        unlisted.extend(issued::note_holds(self, world)?);
         issued::follow_tokens(self, world)?;
         token::apply_changes(self, world)?;
         self.apply_index_changes(world.rng)?;
