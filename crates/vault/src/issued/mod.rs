@@ -21,6 +21,7 @@ mod holds;
 mod issuer_side;
 mod listing;
 mod machine;
+mod owner_side;
 mod verifier_side;
 
 pub(crate) use self::entries::{Entries, follow_tokens, owners_set, refuse_mark};
@@ -28,6 +29,7 @@ pub use self::holds::hold;
 pub(crate) use self::holds::note_holds;
 pub use self::issuer_side::{IssuersView, write_set};
 pub(crate) use self::listing::list_raised;
+pub use self::owner_side::{change_api, create_api};
 pub use self::verifier_side::{ApiSets, SetsSeen, read_sets};
 
 use crate::error::VaultError;
