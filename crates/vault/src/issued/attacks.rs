@@ -15,7 +15,7 @@ use keyvault_issue::standing::{Lookup, Standing};
 use keyvault_issue::verifier_id;
 
 use super::fixture::{API, SET, issuer, key, passphrase, revoked, token_name, vault, verifier, world};
-use super::{Replaced, find, hold, keep_irrevocable, put_pages, read_sets, sealed, write_set};
+use super::{Replaced, change_api, find, hold, keep_irrevocable, put_pages, read_sets, sealed, write_set};
 use crate::audit::Action;
 use crate::error::VaultError;
 use crate::file::open::World;
@@ -405,6 +405,43 @@ fn an_issuers_grants_open_its_own_pages_and_those_of_words_alone() {
         grant.words_key().get(Kind::Words).map(|key| key.expose().to_vec()),
         Some(words.expose().to_vec())
     );
+}
+
+/// Whoever has a token shares the keys of its rows with the owner.
+#[test]
+fn a_verifiers_grants_that_were_altered_are_written_again_by_the_next_change_of_its_apis() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world);
+    let id = gateway.record.id;
+    let forged = vault
+        .read(&access, |tx| {
+            let keys = gateway.record.keys(&tx.identity);
+            let other = ApiGrant::of(tx, &[9; 16], None)?.unwrap();
+            other.seal(&keys, &tx.identity, (&id, &API), world.rng)
+        })
+        .unwrap();
+    tamper(&mut vault, |tx| tx.put_grant(&forged).unwrap());
+    assert!(read_sets(&mut vault, &gateway.token, &world).is_err());
+    let found = check::run(&mut vault, &access).unwrap().findings;
+    assert!(found.iter().any(|finding| finding.row == "token_grant of gateway"), "{found:?}");
+    change_api(&mut vault, &access, &world, &API, |_| Ok(put_keys(vec![key(revoked())]))).unwrap();
+    issuer(&mut vault, &access, &world);
+    assert_eq!(verdict(&mut vault, &gateway.token, &world, OWNERS), Ok(Standing::Revoked));
+    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+}
+
+#[test]
+fn a_verifier_holds_nothing_back_of_an_api_that_is_not_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world).token;
+    let notice =
+        Notice { id: Id::parse(OWNERS).unwrap(), time: world.now(), reason: Reason::Asked, detail: "" };
+    let refused = hold(&mut vault, &gateway, &world, &[9; 16], &notice).unwrap_err();
+    assert!(matches!(refused, VaultError::Token(TokenError::NoApi(_))));
 }
 
 const OWNERS: &str = "aa0000000001";

@@ -19,6 +19,7 @@ use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::key::tombstones::Tombstones;
 use crate::token::Issued;
+use crate::token::record::TokenRecord;
 use crate::tx::{Setting, VerifiedTx};
 use crate::{file, issued, key, token};
 
@@ -29,6 +30,8 @@ pub struct RekeyPreview {
     pub slots: Vec<Slot>,
     /// The tokens in force, each of which would get another secret.
     pub tokens: Vec<TokenName>,
+    /// Verifiers and issuers among them, which stop until each has its new token.
+    pub machines: Vec<TokenName>,
     /// Damaged parts, which would not be carried over.
     pub loss: Loss,
 }
@@ -175,12 +178,14 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, first_key)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
-        let in_force =
-            found.tokens.into_iter().filter(|token| token.revoked.is_none() && !token.is_session());
+        found.tokens.retain(|token| token.revoked.is_none() && !token.is_session());
+        let names =
+            |tokens: &mut dyn Iterator<Item = &TokenRecord>| tokens.map(|token| token.name.clone()).collect();
         Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
-            tokens: in_force.map(|token| token.name).collect(),
+            tokens: names(&mut found.tokens.iter()),
+            machines: names(&mut found.tokens.iter().filter(|token| !token.apis.is_empty())),
             loss: found.loss,
         })
     })
