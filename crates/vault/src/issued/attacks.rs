@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use keyvault_core::clock::Moment;
-use keyvault_core::crypto::{Cost, SystemRng};
+use keyvault_core::crypto::{Cost, Signed, SystemRng};
 use keyvault_issue::hold::{Finding, Notice, Reason};
 use keyvault_issue::issuer::MAX_RISE;
 use keyvault_issue::record::{Id, KeyRecord, Proof, State, VerifierEntry, VerifierState};
@@ -20,7 +20,8 @@ use crate::audit::Action;
 use crate::error::VaultError;
 use crate::file::open::World;
 use crate::state::StateError;
-use crate::store::{Durability, PageRow, SetRow, Tx};
+use crate::state::record::Record;
+use crate::store::{Durability, PageRow, SetRow, StateRow, Tx};
 use crate::token::api_grant::ApiGrant;
 use crate::token::error::TokenError;
 use crate::unlock::token::Token;
@@ -280,6 +281,7 @@ fn a_verifier_that_can_write_the_file_mints_widens_and_unrevokes_nothing() {
     assert_eq!(verdict(&mut vault, &gateway, &world, "aa0000000001"), Ok(Standing::Revoked));
     let now = tamper(&mut vault, |tx| (rows_of(tx, &SET), tx.set_list().unwrap(), tx.state().unwrap()));
 
+    let last = vault.read(&access, |tx| Ok(tx.current.record.clone())).unwrap();
     // A generation of its own, sealed as the owner's pages are: it has their key.
     let seen = read_sets(&mut vault, &gateway, &world).unwrap();
     let owner = seen.apis.into_iter().next().unwrap().1.unwrap().owner;
@@ -336,6 +338,20 @@ fn a_verifier_that_can_write_the_file_mints_widens_and_unrevokes_nothing() {
         tx.put_state(&before.2).unwrap();
     });
     assert!(matches!(read_sets(&mut vault, &gateway, &world), Err(VaultError::Alarm { .. })));
+    // With a record that goes on from the owner's and names the old list, signed with what it has.
+    let later = Record { change: last.change + 1, sets: List::hash(&before.1), ..last };
+    let text = later.encode(&identity);
+    let signature = gateway.signing(&identity).sign(Signed::Record, &identity, &text);
+    let signers = [now.2.signature.clone(), signature];
+    for signature in signers {
+        let state = StateRow { record: text.clone(), signature, mac: [0; 32] };
+        tamper(&mut vault, |tx| tx.put_state(&state).unwrap());
+        let error = read_sets(&mut vault, &gateway, &world).err().unwrap();
+        assert!(matches!(error, VaultError::Token(TokenError::NotByOwner { what: "record" })), "{error}");
+    }
+    // With its own public key where the vault has the owner's.
+    vault.header.signer = gateway.signing(&identity).signer().encode();
+    assert!(read_sets(&mut vault, &gateway, &world).is_err());
 }
 
 #[test]
