@@ -18,7 +18,7 @@ pub(in crate::cli) fn warn_of_oddities(context: &Context, value: &SecretBytes, n
 
 const FINAL_NEWLINE: &str = "ends with a newline";
 
-/// What is odd about a value that is text.
+/// Oddities of a value that is text.
 pub(in crate::cli) fn oddities(value: &[u8]) -> Vec<&'static str> {
     let Ok(text) = std::str::from_utf8(value) else { return Vec::new() };
     let is_blank = |character: char| character.is_whitespace() && !matches!(character, '\n' | '\r');

@@ -87,7 +87,7 @@ fn carried_by_dotenv(variable: &str, value: &[u8]) -> bool {
     }
 }
 
-/// What an independent reader takes for an object of strings is taken for one, with equal members; and what is read is
+/// Text that an independent reader takes for an object is taken for one, with equal members; and the result is
 /// written so that it reads back the same.
 pub fn json_import(bytes: &[u8]) -> bool {
     let text = bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes);

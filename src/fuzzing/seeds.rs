@@ -234,9 +234,17 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
     let rule = (&["deploy"][..], &[[4_u8; 16]][..]);
     let times = (0_i64, Some(5_i64), None::<i64>);
     let read = (1_u64, [8_u8; 32], &[([9_u8; 16], 2_u64, [10_u8; 32])][..]);
-    let record = |kind: u8, name: &str| {
+    let record = |kind: u8, name: &str, apis: &[([u8; 16], Option<[u8; 16]>)]| {
         let head = (name, kind, [1_u8; 16], [2_u8; 32], [3_u8; 32]);
-        codec::encode(&(head, rule, times, "ada@engine", Some((6_u64, [7_u8; 16])), read, extensions()))
+        codec::encode(&(
+            head,
+            rule,
+            times,
+            "ada@engine",
+            Some((6_u64, [7_u8; 16])),
+            read,
+            (apis, extensions()),
+        ))
     };
     let ledger = |id: u8, state: u8, count: u64| ([id; 16], &[5_u8; 104][..], state, count, [id; 32]);
     let ledgers = codec::encode(&("", &[ledger(1, 1, 3), ledger(2, 2, 1)][..], extensions()));
@@ -254,8 +262,9 @@ fn machines() -> Result<Seeds, Box<dyn Error>> {
     Ok(vec![
         ("token", "plain", Token::create(&[0xA5; 16], &Counting(AtomicU8::new(0)))?.text().expose().to_vec()),
         ("grant", "two-versions", grant),
-        ("token_record", "active", record(1, "ci")),
-        ("token_record", "session", record(2, "session/1a2b3c4d")),
+        ("token_record", "active", record(1, "ci", &[])),
+        ("token_record", "session", record(2, "session/1a2b3c4d", &[])),
+        ("token_record", "verifier", record(3, "gateway", &[([11_u8; 16], None)])),
         ("ledgers", "two", ledgers),
         ("bundle", "content", content),
         ("bundle", "file", format!("keyvault bundle 1\n{file}\n").into_bytes()),

@@ -74,7 +74,7 @@ fn taken<'t>(before: &'t str, behind: &'t str) -> Result<(&'t str, Piece, &'t st
     let (name, mut rest) = split_name(behind);
     let mut query = Query::default();
     let mut mark = '?';
-    // What begins like a query and is none of ours belongs to the text.
+    // Text that begins like a query and is none of ours belongs to what follows the reference.
     while let Some(parameter) = rest.strip_prefix(mark).filter(|text| Query::begins(text)) {
         let (key, value) = parameter.split_once('=').ok_or(ReferenceError::Query)?;
         let (value, behind) = if key == "version" {

@@ -8,12 +8,13 @@ import sqlite3
 import audit
 import file
 import objects
+import sets
 import slots
 import tree
 from codec import u8
-from crypto import STATE_RECORD, digest, sha256, signer_id, verifies
+from crypto import STATE_RECORD, derive, digest, sha256, signer_id, verifies
 from failure import Damaged, Failure, Malformed, Newer, NotSealed
-from tokens import grants_hash, open_grant, signed_view
+from tokens import grants_hash, open_api_grant, open_grant, signed_view
 from vault import STRUCTURES
 
 
@@ -30,6 +31,7 @@ class _Check:
         self.found = []
         self.rows = {}
         self.misshapen = set()
+        self.in_force = []
 
     def find(self, row, reason):
         self.found.append((row, Damaged(reason)))
@@ -77,13 +79,81 @@ class _Check:
         if sha256(text) != self.vault.record.sets:
             self.find("issued_list", "sets")
             return
-        if text != bytes(4):
-            return
-        for (set_id,) in raw("SELECT set_id FROM issued_set"):
+        listed = sets.Listed(text, self.vault.record.sets)
+        headers = {row[0]: row[1:] for row in raw("SELECT set_id, header, signature FROM issued_set")}
+        for set_id in set(listed.sets) - set(headers):
             self.find(f"set {set_id.hex()}", "sets")
-        for table in ("issued_page", "issued_hold"):
-            if raw(f"SELECT count(*) FROM {table}")[0][0]:
+        owners, pages, holds = {}, 0, 0
+        for set_id, row in sorted(headers.items(), key=lambda item: not sets.is_owners(item[1][0])):
+            try:
+                found, count = self.set(listed, owners, set_id, *row)
+                pages += count
+            except sets.Refused:
+                self.find(f"set {set_id.hex()}", "sets")
+                continue
+            if found.issuer is None:
+                owners[found.header.api] = found
+                holds += self.holds(found)
+        for table, known in (("issued_page", pages), ("issued_hold", holds)):
+            if raw(f"SELECT count(*) FROM {table}")[0][0] != known:
                 self.find(table, "sets")
+        self.entries(owners)
+
+    def set(self, listed, owners, set_id, text, signature):
+        """A set that verifies as of the record's time, and how many pages it has."""
+        vault, issued = self.vault, self.keys["issued keys"]
+        origin = sets.Origin(vault.vault_id, vault.epoch, vault.signer)
+        claimed = sets.parse_header(text)
+        if claimed.set != set_id:
+            raise sets.Refused("header-malformed")
+        api_key = derive(issued, "keyvault api", claimed.api)
+        keys = {kind: derive(api_key, "keyvault set", set_id + u8(kind)) for kind in sets.KINDS if kind != sets.NAMES}
+        keys[sets.NAMES] = derive(issued, "keyvault set names", set_id)
+        query = "SELECT kind, page, sealed FROM issued_page WHERE set_id = ? ORDER BY id"
+        pages = [list(row) for row in self.file.raw(query, set_id)]
+        if sets.is_owners(text):
+            header, issuer = sets.owners_header(origin, listed, claimed.api, text, signature), None
+        elif claimed.api in owners:
+            api, now = owners[claimed.api].api, self.vault.record.time
+            header, issuer = sets.issuers_header(origin, listed, api, text, signature, None, now)
+        else:
+            raise sets.Refused("no-issuer")
+        return sets.Set(origin, header, keys, pages, issuer), len(pages)
+
+    def holds(self, owner):
+        """The logs of an API's verifiers; how many rows they have."""
+        vault, count = self.vault, 0
+        origin = sets.Origin(vault.vault_id, vault.epoch, vault.signer)
+        api_key = derive(self.keys["issued keys"], "keyvault api", owner.header.api)
+        for verifier in owner.api.verifiers:
+            first = int.from_bytes(verifier.id[:4], "big") >> 1 << 32
+            rows = self.file.raw("SELECT id, seq, sealed FROM issued_hold WHERE verifier = ? ORDER BY id", verifier.id)
+            rows = [sealed for at, (row_id, seq, sealed) in enumerate(rows) if (row_id, seq) == (first + at, at)]
+            count += len(rows)
+            _, findings = sets.read_holds(origin, owner.api, verifier, api_key, rows, (0, bytes(32), []))
+            if findings:
+                self.find(f"log of {verifier.name}", "holds")
+        return count
+
+    def entries(self, owners):
+        """Issuers and verifiers have their tokens, and the reverse (§10)."""
+        entered = set()
+        for api_id, owner in owners.items():
+            row = f"set {owner.header.set.hex()}"
+            tokens = [(token, dict(token.apis)) for token in self.in_force if api_id in dict(token.apis)]
+            for issuer in owner.api.issuers:
+                its = [token.id for token, apis in tokens if apis[api_id] == issuer.set]
+                entered |= {(token, api_id) for token in its}
+                if issuer.state == sets.IN_FORCE and not its:
+                    self.find(row, "sets")
+            for verifier in owner.api.verifiers:
+                its = [token.id for token, _ in tokens if sets.verifier_id(token.id, api_id) == verifier.id]
+                entered |= {(token, api_id) for token in its}
+                if not verifier.closed and not its:
+                    self.find(row, "sets")
+        for token in self.in_force:
+            if any((token.id, api) not in entered for api, _ in token.apis):
+                self.find(f"token {token.name}", "sets")
 
     def record(self):
         """The record's signature, and the entry that it names."""
@@ -233,6 +303,7 @@ class _Check:
             self.attempt(f"log of {record.name}", lambda: self.reads(record))
             if record.revoked is None:
                 with_views.add(record.id)
+                self.in_force.append(record)
                 self.attempt(f"token_grant of {record.name}", lambda: self.grants(record))
         for table, known in (("token_view", with_views), ("token_grant", with_views), ("log_head", with_reads)):
             if table in self.misshapen or any(row[0] not in known for row in self.rows[table]):
@@ -304,8 +375,15 @@ class _Check:
         rows = sorted(row[1:] for row in self.rows["token_grant"] if row[0] == record.id)
         if len(rows) != view.count or grants_hash(rows) != view.grants_hash:
             raise Damaged("grants")
-        granted = {}
+        if view.apis != record.apis:
+            raise Damaged("token-keys")
+        granted, apis = {}, dict(record.apis)
         for key_id, sealed_grant in rows:
+            if key_id in apis:
+                grant = open_api_grant(keys, record.id, key_id, sealed_grant)
+                if not grant.is_of(self.keys["issued keys"], key_id, apis.pop(key_id)):
+                    raise Damaged("token-keys")
+                continue
             granted[key_id] = open_grant(keys, record.id, key_id, sealed_grant)
         matching = {
             key.id: key
@@ -313,7 +391,7 @@ class _Check:
             if set(key.scopes) & set(record.scopes) or key.id in record.keys_named
         }
         closed = record.expires is not None and view.written >= record.expires
-        complete = set(granted) <= set(matching) if closed else set(granted) == set(matching)
+        complete = set(granted) <= set(matching) if closed else not apis and set(granted) == set(matching)
         if not complete or any(not self.grants_key(grant, matching[key_id]) for key_id, grant in granted.items()):
             raise Damaged("token-keys")
 

@@ -244,7 +244,7 @@ class Issuer:
 class Verifier:
     def __init__(self, reader):
         self.id = reader.take(16)
-        word(reader)
+        self.name = word(reader)
         self.signer = reader.bytes()
         self.epoch = reader.u32()
         self.closed = choice(reader, 1, 2) == CLOSED
@@ -355,6 +355,18 @@ class Origin:
             + u64(0)
             + with_length(b"")
         )
+
+
+def verifier_id(token, api):
+    return sha256(b"keyvault verifier" + token + api)[:16]
+
+
+def is_owners(text):
+    """Whether a header is of an owner's set, if it is of any."""
+    try:
+        return Header(text).count(API)[0] > 0
+    except Malformed:
+        return False
 
 
 def parse_header(text):

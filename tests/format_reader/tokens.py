@@ -4,12 +4,13 @@ import zlib
 
 import grammar
 import objects
+import sets
 from codec import ascending, decode, unpad
 from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
 from failure import Damaged, Locked, Malformed, NotSealed, structure
 from slots import BLANK
 
-BEARER, SESSION = 1, 2
+BEARER, SESSION, VERIFIER, ISSUER = 1, 2, 3, 4
 CURRENT, PREVIOUS = 0, 1
 WITHHELD = 2
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -45,10 +46,22 @@ class Token:
         return Keys(vault_id, epoch, self.reader, "token")
 
 
-def hold_kind(kind, expires):
-    """§10: which kinds there are, and that a session has an end."""
-    if kind not in (BEARER, SESSION) or (kind == SESSION and expires is None):
+def hold_kind(kind, expires, apis):
+    """§10: which kinds there are, that a session has an end, and whose APIs there are."""
+    ascending([api for api, _ in apis])
+    own = [set_id for _, set_id in apis if set_id is not None]
+    fits = {
+        BEARER: not apis,
+        SESSION: not apis and expires is not None,
+        VERIFIER: apis and not own,
+        ISSUER: len(apis) == len(own) == 1,
+    }
+    if not fits.get(kind):
         raise Malformed
+
+
+def read_apis(reader):
+    return reader.list(lambda: (reader.take(16), reader.option(lambda: reader.take(16))))
 
 
 class TokenRecord:
@@ -56,7 +69,9 @@ class TokenRecord:
 
     def __init__(self, plain):
         decode(unpad(plain), self._read)
-        hold_kind(self.kind, self.expires)
+        hold_kind(self.kind, self.expires, self.apis)
+        if self.kind == ISSUER and (self.scopes or self.keys_named):
+            raise Malformed
         grammar.name(self.name)
         ascending([grammar.scope(scope).encode() for scope in self.scopes])
         ascending(self.keys_named)
@@ -78,6 +93,7 @@ class TokenRecord:
         self.reads = reader.u64()
         self.last_mac = reader.take(32)
         self.places = reader.list(lambda: (reader.take(16), reader.u64(), reader.take(32)))
+        self.apis = read_apis(reader)
         reader.extensions()
 
     def keys(self, vault_id, epoch):
@@ -101,7 +117,7 @@ class View:
     def __init__(self, data, kind, token, change):
         decode(data, self._read)
         self.head.hold(kind, token, change)
-        hold_kind(kind, self.expires)
+        hold_kind(kind, self.expires, self.apis)
         grammar.name(self.name)
 
     def _read(self, reader):
@@ -111,6 +127,7 @@ class View:
         self.expires = reader.option(reader.i64)
         self.count = reader.u32()
         self.grants_hash = reader.take(32)
+        self.apis = read_apis(reader)
         reader.extensions()
 
 
@@ -185,6 +202,44 @@ def open_grant(keys, token, key, sealed):
     except NotSealed:
         raise Damaged("grant-seal") from None
     return structure(lambda: Grant(unpad(plain)), "grant-malformed", "grant-newer")
+
+
+class ApiGrant:
+    """The grant of an API without padding."""
+
+    def __init__(self, data):
+        decode(data, self._read)
+
+    def _read(self, reader):
+        self.is_issuers = sets.choice(reader, 1, 2) == 2
+        if self.is_issuers:
+            self.owners_set = reader.take(16)
+            self.page_keys = [reader.take(32) for _ in range(3)]
+            sets.word(reader)
+            present = sets.prefix(reader)
+            if present not in sets.in_order(reader, sets.prefix):
+                raise Malformed
+            self.issuer = sets.Issuer(reader)
+        else:
+            self.api_key = reader.take(32)
+        reader.extensions()
+
+    def is_of(self, issued_key, api, set_id):
+        """Whether its keys are those of the API, or of the issuer's set in it."""
+        api_key = derive(issued_key, "keyvault api", api)
+        if set_id is None:
+            return not self.is_issuers and self.api_key == api_key
+        pages = ((self.owners_set, sets.WORDS), (set_id, sets.CLIENTS), (set_id, sets.KEYS))
+        keys = [derive(api_key, "keyvault set", own + bytes([kind])) for own, kind in pages]
+        return self.is_issuers and self.page_keys == keys and self.issuer.set == set_id
+
+
+def open_api_grant(keys, token, api, sealed):
+    try:
+        plain = keys.open("grants", "api grant", sealed, "token_grant", api, bound=token)
+    except NotSealed:
+        raise Damaged("grant-seal") from None
+    return structure(lambda: ApiGrant(unpad(plain)), "grant-malformed", "grant-newer")
 
 
 def grants_hash(rows):

@@ -81,7 +81,7 @@ fn an_env_file_may_be_json_of_that_kind_too() {
     );
 }
 
-/// What a repository's own file says chooses no key that was named by hand.
+/// A repository's own file chooses no key that was named by hand.
 #[test]
 fn project_init_approves_no_key_that_is_named_after_a_path() {
     let world = World::new();

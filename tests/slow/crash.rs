@@ -214,7 +214,7 @@ impl Stage {
         }
         for token in token::list(&mut vault, &self.access, world.now()).map_err(say)? {
             let renewed = self.token.is_some_and(|first| first != token.record.id);
-            let status = token.record.status(world.now());
+            let status = token.record.status(world.now()).name();
             state
                 .push(format!("token {} {status} {:?} renewed: {renewed}", token.record.name, token.granted));
         }

@@ -1,4 +1,4 @@
-//! What is pasted at a prompt on a real terminal: all of it is the answer, or it is refused and gone.
+//! Text that is pasted at a prompt on a real terminal: all of it is the answer, or it is refused and gone.
 
 use pretty_assertions::assert_eq;
 

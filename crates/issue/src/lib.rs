@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+use keyvault_core::crypto::sha256_of;
+
 pub mod hold;
 pub mod issuer;
 pub mod record;
@@ -17,5 +19,15 @@ pub mod standing;
 pub type ApiId = [u8; 16];
 /// The id of a set: 16 random bytes.
 pub type SetId = [u8; 16];
-/// The id of a verifier: that of its token.
+/// The id of a verifier of one API.
 pub type VerifierId = [u8; 16];
+
+/// The id of a token's bearer as a verifier of an API. Each of its APIs has another, and so a log of its own.
+#[must_use]
+pub fn verifier_id(token: &[u8; 16], api: &ApiId) -> VerifierId {
+    let mut id = [0; 16];
+    for (place, byte) in id.iter_mut().zip(sha256_of(&[b"keyvault verifier", token, api])) {
+        *place = byte;
+    }
+    id
+}

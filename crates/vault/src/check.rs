@@ -18,11 +18,11 @@ use keyvault_os::process::cores::on_all_cores;
 
 use super::error::{VaultError, is_damage};
 use super::file::open::{Access, Vault};
-use super::issued;
 use super::key::record::{KeyRecord, Version};
 use super::tx::VerifiedTx;
 use super::tx::index::{Entry, Index, Names, Scopes, bucket_of};
 use super::tx::leaf;
+use super::{issued, token};
 
 /// Rows of unknown kinds that are named although the tree does not know them.
 const NAMED_STRAYS: usize = 32;
@@ -169,8 +169,15 @@ impl Check {
         check.names(tx, &keys)?;
         check.tokens(tx, &keys)?;
         check.unknown_objects(tx)?;
-        for (row, what) in issued::find(tx)?.faults {
-            check.find(&row, &what);
+        let issued = issued::find(tx)?;
+        for (row, what) in &issued.faults {
+            check.find(row, what);
+        }
+        // A record that does not hold is a finding already.
+        if let Ok(tokens) = token::load_all(tx) {
+            for (row, what) in issued.strangers(&tokens) {
+                check.find(&row, &what);
+            }
         }
         for tag in check.leaves.keys().copied().collect::<Vec<_>>() {
             check.find(&format!("leaf {}", hex(&tag)), "stands for no row");

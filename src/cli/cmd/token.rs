@@ -15,7 +15,7 @@ use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, Scope, TokenName};
-use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenRecord, Vault};
+use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenKind, TokenRecord, Vault};
 
 /// Give machines a credential that opens only the keys granted to it.
 #[derive(Debug, Subcommand)]
@@ -150,6 +150,12 @@ fn print_issued(context: &Context, issued: &Issued) -> Result<u8, Failure> {
         (count, None) => format!("Token `{name}` opens {}.", view::counted(count, "key")),
         (count, Some(end)) => format!("Token `{name}` opens {} until {end}.", view::counted(count, "key")),
     };
+    let opens = match record.kind {
+        TokenKind::Verifier | TokenKind::Issuer => {
+            format!("Token `{name}` is for the API's {}.", record.kind.noun())
+        }
+        TokenKind::Bearer | TokenKind::Session => opens,
+    };
     ui.note(&format!("{opens} It is shown only once: store it where KEYVAULT_TOKEN is set."));
     for scope in &issued.empty_scopes {
         ui.warn(&format!("No key has the scope `{scope}` yet. The token will open the keys that get it."));
@@ -167,6 +173,7 @@ fn lost(failure: Failure, record: &TokenRecord) -> Failure {
 fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::Value {
     serde_json::json!({
         "name": record.name.as_str(),
+        "kind": record.kind.noun(),
         "status": record.status(now).name(),
         "scopes": record.rule.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
         "keys": granted.iter().map(KeyName::as_str).collect::<Vec<_>>(),

@@ -58,12 +58,14 @@ pub(super) fn token(error: &TokenError) -> Remedy {
             refused(format!("Create another: keyvault token create {name} --scope SCOPE"))
         }
         TokenError::SessionName(_) => usage("Choose another name."),
-        TokenError::IsSession(_) => {
+        TokenError::IsSession(_) | TokenError::OtherKind { .. } | TokenError::NoBundles { .. } => {
             refused("Create a token for a machine: keyvault token create NAME --scope SCOPE")
         }
         TokenError::OpensNothing => {
             wrong_credential("The vault's owner can see its tokens with `keyvault token list`.")
         }
+        TokenError::NoApi(_) => not_found("Create the API first."),
+        TokenError::MarkTaken(_) => refused("Choose another mark."),
         TokenError::HeaderDamaged { .. } => damaged(
             "Nothing was released. The vault's owner can repair it with `keyvault vault rekey`, which gives the token a new secret, or restore a backup: keyvault vault restore FILE",
         ),

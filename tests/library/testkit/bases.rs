@@ -8,19 +8,25 @@ use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use keyvault_core::clock::{Clock, Moment};
+use keyvault_core::codec::Extensions;
 use keyvault_core::crypto::Cost;
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::recipe::{Recipe, ValueKind};
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::release::Selection;
+use keyvault_issue::hold;
+use keyvault_issue::record::{
+    Api, Ascending, Bounds, Environment, Id, KeyRecord, Mark, Prefix, Proof, Reaction, State,
+};
+use keyvault_issue::set::{Changes, Content};
 use keyvault_vault::audit::{Action, Actor, Outcome};
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
-    Access, Creation, Credential, Edit, Holder, Holders, NewKey, NewValue, Notices, Origin, Purpose,
-    Revocation, Terms, Vault, Which, World, check, file, key, slot, supply,
+    Access, Creation, Credential, Edit, Holder, Holders, NewIssuer, NewKey, NewToken, NewValue, Notices,
+    Origin, Purpose, Revocation, Terms, Vault, Which, World, check, file, issued, key, slot, supply, token,
 };
 use rusqlite::Connection;
 
@@ -577,6 +583,92 @@ fn adopted() -> Base {
 }
 
 /// Every base but the usual one.
+/// The API of [`issued`].
+const SHOP: [u8; 16] = *b"shop-api-0000001";
+
+/// A key of the mark's set that is good until the base's third day.
+fn issued_key(id: &str) -> KeyRecord {
+    let id = Id::parse(id).unwrap();
+    KeyRecord {
+        id,
+        state: State::Active,
+        proof: Proof::of_own(&id, b"secret"),
+        environment: Environment::Live,
+        prefix: Prefix::parse("kv").unwrap(),
+        client: None,
+        roles: Ascending::default(),
+        scopes: Ascending::default(),
+        created: Moment(START),
+        not_before: None,
+        expires: Some(Moment(START + 2 * DAY)),
+        replaced: None,
+        decoy: false,
+        display_name: "".into(),
+        conditions: None,
+        extensions: Extensions::default(),
+    }
+}
+
+fn put_key(id: &str) -> Changes {
+    let put = Content { keys: vec![issued_key(id)], ..Content::default() };
+    Changes { put, removed: Vec::new() }
+}
+
+fn issued() -> Base {
+    let mut lab = Lab::new("issued");
+    lab.add(key("upstream", "value", &["gateway"]));
+    let prefix = Prefix::parse("kv").unwrap();
+    let shop = Api {
+        id: SHOP,
+        name: "shop".parse().unwrap(),
+        mark: Mark::parse("aa").unwrap(),
+        prefix,
+        prefixes: Ascending::of([prefix]),
+        reaction: Reaction::Alert,
+        usage_keys: Ascending::default(),
+        issuers: Ascending::default(),
+        verifiers: Ascending::default(),
+        extensions: Extensions::default(),
+    };
+    lab.act(|vault, access, world| issued::create_api(vault, access, world, &shop)).unwrap();
+    let new = NewToken {
+        name: "gateway".parse().unwrap(),
+        scopes: vec!["gateway".parse().unwrap()],
+        keys: Vec::new(),
+        expires: None,
+    };
+    let gateway = lab
+        .act(|vault, access, world| token::create_verifier(vault, access, world, &new, &[SHOP]))
+        .unwrap()
+        .token;
+    let new = NewIssuer {
+        name: "portal".parse().unwrap(),
+        api: SHOP,
+        mark: Mark::parse("bb").unwrap(),
+        bounds: Bounds { longest_life: 3 * DAY as u64, keys: 10, ..Bounds::default() },
+        expires: Some(Moment(START + 9 * DAY)),
+    };
+    let portal =
+        lab.act(|vault, access, world| token::create_issuer(vault, access, world, &new)).unwrap().token;
+    lab.act(|vault, access, world| {
+        issued::change_api(vault, access, world, &SHOP, |_| Ok(put_key("aa0000000001")))
+    })
+    .unwrap();
+    for id in ["bb0000000001", "bb0000000002"] {
+        lab.act(|vault, _, world| issued::write_set(vault, &portal, world, |_| Ok(put_key(id)))).unwrap();
+    }
+    for id in ["aa0000000001", "bb0000000001"] {
+        lab.act(|vault, _, world| {
+            let (id, time) = (Id::parse(id).unwrap(), world.now());
+            let notice = hold::Notice { id, time, reason: hold::Reason::Leaked, detail: "in a repository" };
+            issued::hold(vault, &gateway, world, &SHOP, &notice)
+        })
+        .unwrap();
+    }
+    lab.edit("upstream", &Edit { note: Some("listed".to_owned()), ..Edit::default() });
+    lab.base("issued", "an API with a verifier, which holds two keys back, and an issuer of two keys")
+}
+
 pub(crate) fn others() -> Vec<Base> {
     vec![
         empty(),
@@ -592,5 +684,6 @@ pub(crate) fn others() -> Vec<Base> {
         changed(),
         long(),
         adopted(),
+        issued(),
     ]
 }

@@ -20,7 +20,7 @@ pub(crate) fn all(set: &mut Set) {
 fn bases(set: &mut Set) {
     for base in [
         "plain", "empty", "unicode", "binary", "versions", "states", "aged", "recipes", "rekeyed", "slots",
-        "many", "changed", "long", "adopted",
+        "many", "changed", "long", "adopted", "issued",
     ] {
         let about = set.base(base).about.clone();
         set.good(base, base, &about, nothing, |_| ());

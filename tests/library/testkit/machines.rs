@@ -642,6 +642,17 @@ fn records(set: &mut Set) {
         let plain = record(f, "ci");
         put_padded_record(f, "ci", &pad(&[&plain[..6], &[3], &plain[7..]].concat()));
     });
+    bad("token-record-bearer-with-api", malformed, "a record is of a bearer that has an API", &|f| {
+        let plain = record(f, "ci");
+        let api = [&[1, 0, 0, 0][..], &[7; 16], &[0], &[0; 4]].concat();
+        put_padded_record(f, "ci", &pad(&[&plain[..plain.len() - 8], &api].concat()));
+    });
+    bad("token-record-verifier-with-set", malformed, "a record is of a verifier that has a set", &|f| {
+        let plain = record(f, "ci");
+        let api = [&[1, 0, 0, 0][..], &[7; 16], &[1], &[8; 16], &[0; 4]].concat();
+        let head = &plain[7..plain.len() - 8];
+        put_padded_record(f, "ci", &pad(&[&plain[..6], &[3], head, &api].concat()));
+    });
     bad("token-record-session-without-end", malformed, "a record is of a session without expiry", &|f| {
         let plain = record(f, "ci");
         // Name, kind, id, reader, k₀, one scope, no key, time of creation.
@@ -670,8 +681,8 @@ fn records(set: &mut Set) {
     );
 }
 
-/// A record's end behind the mark of its view: reads, the last one's MAC, no place of a bundle, and no extension.
-const BEHIND_MARK: usize = 8 + 32 + 4 + 4;
+/// A record's end behind the mark of its view: reads, the last one's MAC, no place of a bundle, no API, and no extension.
+const BEHIND_MARK: usize = 8 + 32 + 4 + 4 + 4;
 
 /// Has the record name the view that is there.
 fn mark(f: &Forge, ci: &Bearer<'_>) {

@@ -294,7 +294,7 @@ impl<'f> Bearer<'f> {
         let hash = sha256(&[&b"keyvault token grants"[..], &hashes.collect::<Vec<u8>>()].concat());
         let view = self.view();
         let count = u32::try_from(rows.len()).unwrap().to_le_bytes();
-        [&view[..view.len() - 40], &count, &hash, &[0; 4]].concat()
+        [&view[..view.len() - 44], &count, &hash, &[0; 8]].concat()
     }
 
     /// The view with the grants that there are, as the bearer would make it: signed by a key of its own.

@@ -388,8 +388,14 @@ pub(crate) const REASONS: &[Reason] = &[
     reason(
         "sets",
         "damaged",
-        "list of sets|header|of no set|of no verifier",
+        "list of sets|header|of no set|of no verifier|of kind ",
         "rows of issued keys are not those that the record binds",
+    ),
+    reason(
+        "holds",
+        "damaged",
+        "holds: ",
+        "a log of holds does not hold, or does not pass through what the API's record names",
     ),
     // Objects of kinds that the page does not define
     reason(

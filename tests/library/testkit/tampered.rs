@@ -632,6 +632,7 @@ fn tree(set: &mut Set) {
             f.sql(&format!("INSERT INTO issued_hold VALUES ({id}, {of_set}, 0, x'01')"));
         },
     );
+    issued(set);
     let earlier = set.plain.earlier.sql.clone();
     set.bad(
         "tree-aged",
@@ -1137,4 +1138,54 @@ fn columns(set: &mut Set) {
             f.sql("INSERT INTO state SELECT 2, record, signature, mac FROM state");
         },
     );
+}
+
+/// Rows of issued keys that whoever can write the file altered.
+fn issued(set: &mut Set) {
+    let id_of = |condition: &str| {
+        let id =
+            set.forge("issued", "ids").blob(&format!("SELECT set_id FROM issued_page WHERE {condition}"));
+        format!("set {}", hex(&id))
+    };
+    let (own, portals) =
+        (id_of("kind = 1"), id_of("set_id NOT IN (SELECT set_id FROM issued_page WHERE kind = 1)"));
+    let owners = "set_id IN (SELECT set_id FROM issued_page WHERE kind = 1)";
+    let log = "log of gateway";
+    let mut bad = |name: &str, reason: &str, row: &str, comment: &str, make: &dyn Fn(&Forge)| {
+        set.forged(name, "issued", Fails(reason, "check", row), comment, make);
+    };
+    bad("issued-page-altered", "sets", &own, "a bit of a page of the owner's set is altered", &|f| {
+        f.flip("issued_page", "sealed", &format!("{owners} AND kind = 4"), 90);
+    });
+    bad("issued-page-gone", "sets", &portals, "a page of an issuer's set is gone", &|f| {
+        f.sql(&format!("DELETE FROM issued_page WHERE NOT {owners}"));
+    });
+    bad(
+        "issued-header-altered",
+        "sets",
+        &portals,
+        "a bit of the header of an issuer's set is altered",
+        &|f| {
+            f.flip("issued_set", "header", &format!("NOT {owners}"), 60);
+        },
+    );
+    bad("issued-hold-gone", "holds", log, "the last hold is gone", &|f| {
+        f.sql("DELETE FROM issued_hold WHERE seq = 1");
+    });
+    bad("issued-hold-altered", "holds", log, "a bit of a hold is altered", &|f| {
+        f.flip("issued_hold", "sealed", "seq = 0", 90);
+    });
+    bad("issued-holds-swapped", "holds", log, "two holds have changed places", &|f| {
+        let sealed = |seq| f.blob(&format!("SELECT sealed FROM issued_hold WHERE seq = {seq}"));
+        let (first, second) = (sealed(0), sealed(1));
+        f.put("issued_hold", "sealed", "seq = 0", &second);
+        f.put("issued_hold", "sealed", "seq = 1", &first);
+    });
+    let grants = "token_grant of gateway";
+    // The verifier's, which is granted a key as well.
+    const ALSO_A_KEYS: &str = "key = x'73686f702d6170692d30303030303031'
+        AND token IN (SELECT token FROM token_grant GROUP BY token HAVING count(*) = 2)";
+    bad("issued-api-grant-altered", "grants", grants, "a bit of the grant of an API is altered", &|f| {
+        f.flip("token_grant", "sealed", ALSO_A_KEYS, 90);
+    });
 }

@@ -169,7 +169,7 @@ fn keys_of(names: &[KeyName]) -> String {
 
 fn holder(kind: TokenKind) -> &'static str {
     match kind {
-        TokenKind::Bearer => "token",
+        TokenKind::Bearer | TokenKind::Verifier | TokenKind::Issuer => "token",
         TokenKind::Session => "limited session",
     }
 }

@@ -10,6 +10,7 @@ pub use bounds::{Beyond, admit};
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::Hash;
 
+use crate::ApiId;
 use crate::record::{Client, Id, IssuerEntry, IssuerState, KeyRecord};
 use crate::set::{
     Found, Header, Kind, Listed, LoadedSet, SetError, Signature, SignedHeader, SignerKind, VerifiedHeader,
@@ -45,7 +46,21 @@ pub fn accept(
 ) -> Result<VerifiedHeader, SetError> {
     let api = owner.api().ok_or(SetError::NoIssuer)?;
     let entry = api.issuers.find(&signed.unverified()?.set).ok_or(SetError::NoIssuer)?;
-    let verified = Signature::verify(list, &api.id, Some(&entry.signer), signed)?;
+    accept_by(list, (&api.id, entry), signed, pinned, now)
+}
+
+/// [`accept`] for the issuer itself, which has its entry and not the API's record.
+pub fn accept_by(
+    list: &VerifiedList,
+    (api, entry): (&ApiId, &IssuerEntry),
+    signed: &SignedHeader,
+    pinned: Option<&Pinned>,
+    now: Moment,
+) -> Result<VerifiedHeader, SetError> {
+    if signed.unverified()?.set != entry.set {
+        return Err(SetError::NoIssuer);
+    }
+    let verified = Signature::verify(list, api, Some(&entry.signer), signed)?;
     judge(list, entry, &verified.header, &verified.hash, pinned, now)?;
     Ok(VerifiedHeader::of_issuer(verified, entry.mark))
 }

@@ -182,6 +182,27 @@ impl Record for Api {
 }
 
 impl Api {
+    /// The record with other issuers and verifiers.
+    #[must_use]
+    pub fn with_others(&self, issuers: Ascending<IssuerEntry>, verifiers: Ascending<VerifierEntry>) -> Self {
+        let usage_keys = self.usage_keys.iter().filter_map(|usage| {
+            let key = SealingKey::from_bytes(usage.key.expose())?;
+            Some(UsageKey { generation: usage.generation, key })
+        });
+        Self {
+            id: self.id,
+            name: self.name.clone(),
+            mark: self.mark,
+            prefix: self.prefix,
+            prefixes: self.prefixes.clone(),
+            reaction: self.reaction,
+            usage_keys: Ascending::of(usage_keys),
+            issuers,
+            verifiers,
+            extensions: self.extensions.clone(),
+        }
+    }
+
     /// The first field of the record that must be known to decide by it. One in an issuer's entry is about that issuer's
     /// set alone; a verifier's entry that is passed over would lift its holds.
     pub(crate) fn must_be_known(&self) -> Option<u16> {

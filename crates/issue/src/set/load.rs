@@ -122,6 +122,16 @@ impl LoadedSet {
         Ok(set)
     }
 
+    /// The API's record alone, out of an owner's set whose pages are not held against the root: whoever has the API's key can
+    /// have made it. For a hint.
+    #[must_use]
+    pub fn glance(header: &VerifiedHeader, keys: &PageKeys, page: &SealedPage<'_>) -> Option<Api> {
+        let (set, kind) = (&header.header().set, Kind::Api);
+        let at = At { identity: &header.header().identity, set, kind, page: 0 };
+        let rules = Rules { pages: 1, by: By::Owner, mark: None };
+        Page::open(at, keys.get(kind)?, rules, &page.sealed).ok()?.into_first()
+    }
+
     /// Takes in one page; says how many records it has.
     fn put(&mut self, kind: Kind, page: u32, keys: &PageKeys, sealed: &[u8]) -> Result<u32, SetError> {
         if sealed.len() > MAX_PAGE {

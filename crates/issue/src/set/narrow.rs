@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
-use keyvault_core::crypto::SealingKey;
 
 use super::{Changes, Found, LoadedSet};
 use crate::record::{
     Api, Ascending, Bounds, Client, Id, IssuerEntry, IssuerState, KeyRecord, Limit, Meaning, Note, Override,
-    Quota, Reaction, Sorted, State, UsageKey, VerifierEntry, VerifierState, Word,
+    Quota, Reaction, Sorted, State, VerifierEntry, VerifierState, Word,
 };
 
 /// The change that a set from a backup needs so that nothing which the replaced set of the same API refuses comes back.
@@ -210,18 +209,8 @@ impl Restore<'_> {
             |verifier: &VerifierEntry| VerifierEntry { state: VerifierState::Closed, ..verifier.clone() };
         verifiers.extend(replaced.verifiers.iter().filter(is_new).map(closed));
 
-        let api = Api {
-            id: own.id,
-            name: own.name.clone(),
-            mark: own.mark,
-            prefix: own.prefix,
-            prefixes: own.prefixes.clone(),
-            reaction: if replaced.reaction == Reaction::Hold { Reaction::Hold } else { own.reaction },
-            usage_keys: usage_keys(own),
-            issuers: Ascending::of(issuers),
-            verifiers: Ascending::of(verifiers),
-            extensions: own.extensions.clone(),
-        };
+        let reaction = if replaced.reaction == Reaction::Hold { Reaction::Hold } else { own.reaction };
+        let api = Api { reaction, ..own.with_others(Ascending::of(issuers), Ascending::of(verifiers)) };
         (api != *own).then_some(api)
     }
 
@@ -301,11 +290,4 @@ fn both<T: Sorted + Clone>(
     });
     let more = other.iter().filter(|term| !own.has(term.sort_key())).cloned();
     Ascending::of(joined.chain(more))
-}
-
-fn usage_keys(api: &Api) -> Ascending<UsageKey> {
-    Ascending::of(api.usage_keys.iter().filter_map(|usage| {
-        let key = SealingKey::from_bytes(usage.key.expose())?;
-        Some(UsageKey { generation: usage.generation, key })
-    }))
 }

@@ -70,6 +70,10 @@ impl<T: Record> Page<T> {
         &self.records
     }
 
+    pub(super) fn into_first(self) -> Option<T> {
+        self.records.into_iter().next()
+    }
+
     #[must_use]
     pub fn newer(&self) -> &[T::Key] {
         &self.newer

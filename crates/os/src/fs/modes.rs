@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-/// Whether a file's mode can be changed.
+/// Says if a file's mode can be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Modes {
     Kept,

@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(hidden(b"tab\t\x15x"), b"x");
     }
 
-    /// What a terminal sends for a text that is pasted.
+    /// The bytes that a terminal sends for a text that is pasted.
     fn paste(text: &str) -> Vec<u8> {
         format!("\u{1b}[200~{text}\u{1b}[201~").into_bytes()
     }

@@ -382,6 +382,7 @@ pub(crate) fn keep_irrevocable(
         }
     }
     issued::keep_irrevocable(tx, &irrevocable.sets, world)?;
+    tx.entries.moved = true;
     token::end_some(tx, |_| true, world)?;
     token::revoke_spent(tx, |record| ends_all || irrevocable.is_spent(record), world)?;
     Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))

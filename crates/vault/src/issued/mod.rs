@@ -10,12 +10,32 @@ use keyvault_issue::set::{
     Draft, Kind, List, Listed, LoadedSet, Origin, PageKeys, SealedPage, SetError, SignedHeader, SignerKind,
     VerifiedHeader, VerifiedList, Written, api_key, names_key, narrowings,
 };
-use keyvault_issue::{ApiId, SetId};
+use keyvault_issue::{ApiId, SetId, VerifierId};
+
+#[cfg(test)]
+mod attacks;
+mod entries;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod holds;
+mod issuer_side;
+mod listing;
+mod machine;
+mod owner_side;
+mod verifier_side;
+
+pub(crate) use self::entries::{Entries, follow_tokens, owners_set, refuse_mark};
+pub use self::holds::hold;
+pub(crate) use self::holds::note_holds;
+pub use self::issuer_side::{IssuersView, write_set};
+pub(crate) use self::listing::list_raised;
+pub use self::owner_side::{change_api, create_api};
+pub use self::verifier_side::{ApiSets, SetsSeen, read_sets};
 
 use crate::error::VaultError;
 use crate::file::open::World;
 use crate::state::StateError;
-use crate::store::{PageRow, SetRow};
+use crate::store::{PageRow, SetRow, Tx};
 use crate::tx::VerifiedTx;
 use crate::unlock::keys::DailyKeys;
 
@@ -26,6 +46,8 @@ pub(crate) struct Carried {
     set: LoadedSet,
     header: SignedHeader,
     pages: Vec<PageRow>,
+    /// The logs of the API's verifiers, as far as each holds, beside the owner's set.
+    holds: Vec<(VerifierId, Vec<Vec<u8>>)>,
 }
 
 /// The sets that the record proves, the owners' before those of their issuers; and what does not hold.
@@ -50,19 +72,28 @@ impl PartialEq for Replaced {
 pub fn put(tx: &mut VerifiedTx<'_>, set: &SetId, written: &Written) -> Result<(), VaultError> {
     let header = written.header.unverified().map_err(|error| fault(set, error))?;
     let listed = verified_list(tx)?.sets().iter().copied().filter(|listed| listed.set != *set).collect();
+    if written.pages.iter().any(|page| page.kind == Kind::Api as u8) {
+        tx.entries.wrote_api(header.api);
+    }
+    put_pages(tx.rows, set, header.number, written)?;
+    put_header(tx, *set, &written.header, listed)
+}
+
+/// Writes the pages of a set under a header of this number.
+fn put_pages(rows: &Tx<'_>, set: &SetId, number: u64, written: &Written) -> Result<(), VaultError> {
     for kind in &written.replaced {
-        tx.rows.delete_set_pages(set, *kind as u8)?;
+        rows.delete_set_pages(set, *kind as u8)?;
     }
     for page in &written.pages {
-        tx.rows.put_set_page(&PageRow {
+        rows.put_set_page(&PageRow {
             set: *set,
             kind: page.kind,
             page: page.page,
-            change: header.number,
+            change: number,
             sealed: page.sealed.to_vec(),
         })?;
     }
-    put_header(tx, *set, &written.header, listed)
+    Ok(())
 }
 
 /// The owner's sets and those of issuers as the record proves them, for a look at what is issued.
@@ -91,13 +122,12 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
             found.faults.push((named(&listed.set), "has no header".to_owned()));
         }
     }
-    let signed = |row: &SetRow| SignedHeader { text: row.header.clone(), signature: row.signature.clone() };
     let is_owners = |row: &&SetRow| {
         signed(row).unverified().is_ok_and(|header| header.set == row.set && header.count(Kind::Api).0 > 0)
     };
     let (owners, others): (Vec<_>, Vec<_>) = headers.iter().partition(is_owners);
     let keys = |api: &ApiId, set: &SetId| keys_of(&tx.daily.issued, api, set);
-    let mut pages = 0;
+    let (mut pages, mut known_holds) = (0, 0);
     for (row, is_owners) in owners.iter().map(|row| (row, true)).chain(others.iter().map(|row| (row, false)))
     {
         let header = signed(row);
@@ -118,7 +148,10 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
         match loaded {
             Ok(set) => {
                 let api = set.header().header().api;
-                found.sets.push(Carried { api, set, header, pages: rows });
+                let logs = holds::of_set(tx, &set)?;
+                known_holds += logs.rows;
+                found.faults.extend(logs.faults);
+                found.sets.push(Carried { api, set, header, pages: rows, holds: logs.held });
             }
             Err(error) => found.faults.push((named(&row.set), error.to_string())),
         }
@@ -127,7 +160,7 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
     if all_pages != pages {
         found.faults.push(("issued_page".to_owned(), "has rows of no set".to_owned()));
     }
-    if holds > 0 && found.sets.is_empty() {
+    if holds != known_holds {
         found.faults.push(("issued_hold".to_owned(), "has rows of no verifier".to_owned()));
     }
     Ok(found)
@@ -153,6 +186,9 @@ pub(crate) fn keep_irrevocable(
             let written = mine.set.change(&draft, &changes, &keys, &tx.daily.signing, world.rng);
             let written = written.map_err(|error| apart(&format!("{}: {error}", named(&theirs.set))))?;
             put(tx, &theirs.set, &written)?;
+            if theirs.identity == tx.identity {
+                holds::put_back(tx.rows, &other.holds)?;
+            }
         } else if theirs.number > ours.number && theirs.identity == tx.identity {
             for kind in Kind::ALL {
                 tx.rows.delete_set_pages(&theirs.set, kind as u8)?;
@@ -173,7 +209,8 @@ fn draft_of(tx: &VerifiedTx<'_>, set: &LoadedSet) -> Draft {
         identity: tx.identity,
         api: own.api,
         set: own.set,
-        number: next_number(tx, own.number),
+        // Nothing but this change has seen a header that it wrote.
+        number: if tx.entries.wrote(&own.set, own.number) { own.number } else { next_number(tx, own.number) },
         time: tx.current.record.time,
         fresh_until: own.fresh_until,
         signer: SignerKind::Epoch,
@@ -208,6 +245,7 @@ pub(crate) fn carry(
             reseal(carried, &draft_of(tx, &carried.set), old.0, tx.daily, rng)?
         };
         pages.iter().try_for_each(|page| tx.rows.put_set_page(page))?;
+        holds::carry(tx, (&old.0.issued, old.1), carried, rng)?;
         let listed = verified_list(tx)?.sets().to_vec();
         put_header(tx, own.set, &header, listed)?;
     }
@@ -248,11 +286,19 @@ fn put_header(
     let number = header.unverified().map_err(|error| fault(&set, error))?.number;
     let row = SetRow { set, header: header.text.clone(), signature: header.signature.clone() };
     tx.rows.put_set_header(&row)?;
-    let listed = Listed { set, number, header: header.hash() };
-    let list = List(Ascending::of(others.into_iter().chain([listed]))).encode();
+    tx.entries.written.insert(set, number);
+    put_list(tx, others.into_iter().chain([Listed { set, number, header: header.hash() }]))
+}
+
+fn put_list(tx: &mut VerifiedTx<'_>, listed: impl IntoIterator<Item = Listed>) -> Result<(), VaultError> {
+    let list = List(Ascending::of(listed)).encode();
     tx.rows.put_set_list(&list)?;
     tx.sets = List::hash(&list);
     Ok(())
+}
+
+fn signed(row: &SetRow) -> SignedHeader {
+    SignedHeader { text: row.header.clone(), signature: row.signature.clone() }
 }
 
 /// The list of sets, held against the hash that the record has, or that this change will put there.
@@ -286,116 +332,14 @@ fn apart(what: &str) -> VaultError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
-    use keyvault_core::clock::Clock;
-    use keyvault_core::codec::Extensions;
-    use keyvault_core::crypto::{Cost, SystemRng};
-    use keyvault_core::name::Label;
-    use keyvault_core::secret::SecretBytes;
-    use keyvault_issue::record::{
-        Api, Environment, Id, KeyRecord, Mark, Note, Prefix, Proof, Reaction, State,
-    };
-    use keyvault_issue::set::{Changes, Content, Found as Looked};
+    use keyvault_core::crypto::Cost;
+    use keyvault_issue::record::{Id, State};
+    use keyvault_issue::set::{Changes, Found as Looked};
 
+    use super::fixture::{API, SET, key, passphrase, revoked, vault, world};
     use super::*;
-    use crate::audit::{Action, Actor};
-    use crate::state::pin::Pins;
-    use crate::unlock::passphrase::Passphrase;
-    use crate::{Access, Creation, Credential, Holder, Holders, Notices, Vault, check, file, slot};
-
-    const SET: SetId = [3; 16];
-    const API: ApiId = [2; 16];
-
-    struct Noon;
-
-    impl Clock for Noon {
-        fn now(&self) -> Moment {
-            Moment(1_800_000_000_000)
-        }
-    }
-
-    fn world(folder: &std::path::Path) -> World<'static> {
-        World {
-            clock: &Noon,
-            rng: &SystemRng,
-            actor: Actor {
-                user: "ada".to_owned(),
-                host: "engine".to_owned(),
-                pid: 1,
-                program: "bash".to_owned(),
-                terminal: None,
-                job: None,
-            },
-            pins: Pins::in_folder(folder.join("pins")),
-            holders: Holders::in_folder("/dev/null".into(), Holder { command: String::new(), pid: 0 }),
-            notices: Notices::told_by(&|_| ()),
-            waiting: &|_, _| (),
-        }
-    }
-
-    fn key(state: State) -> KeyRecord {
-        let id = Id::parse("aa0000000001").unwrap();
-        KeyRecord {
-            id,
-            state,
-            proof: Proof::of_own(&id, b"secret"),
-            environment: Environment::Live,
-            prefix: Prefix::parse("kv").unwrap(),
-            client: None,
-            roles: Ascending::default(),
-            scopes: Ascending::default(),
-            created: Moment(0),
-            not_before: None,
-            expires: None,
-            replaced: None,
-            decoy: false,
-            display_name: "".into(),
-            conditions: None,
-            extensions: Extensions::default(),
-        }
-    }
-
-    fn revoked() -> State {
-        State::Revoked(Box::new(Note { since: Moment(1), reason: "leaked".into() }))
-    }
-
-    fn api() -> Api {
-        let prefix = Prefix::parse("kv").unwrap();
-        Api {
-            id: API,
-            name: Label::parse("shop").unwrap(),
-            mark: Mark::parse("aa").unwrap(),
-            prefix,
-            prefixes: Ascending::of([prefix]),
-            reaction: Reaction::Alert,
-            usage_keys: Ascending::default(),
-            issuers: Ascending::default(),
-            verifiers: Ascending::default(),
-            extensions: Extensions::default(),
-        }
-    }
-
-    fn issue(vault: &mut Vault, access: &Access, world: &World<'_>) {
-        vault
-            .change(access, world, |tx| {
-                let content =
-                    Content { api: Some(api()), keys: vec![key(State::Active)], ..Content::default() };
-                let draft = Draft {
-                    identity: tx.identity,
-                    api: API,
-                    set: SET,
-                    number: tx.next_change(),
-                    time: world.now(),
-                    fresh_until: None,
-                    signer: SignerKind::Epoch,
-                    extensions: Extensions::default(),
-                };
-                let keys = keys_of(&tx.daily.issued, &API, &SET);
-                let written = content.write(&draft, &keys, &tx.daily.signing, world.rng).unwrap();
-                put(tx, &SET, &written)?;
-                Ok(((), world.event(Action::Edit, Vec::new(), String::new())))
-            })
-            .unwrap();
-    }
+    use crate::audit::Action;
+    use crate::{Access, Credential, Vault, check, slot};
 
     fn state_of(vault: &mut Vault, access: &Access) -> Option<State> {
         let sets = vault.read(access, |tx| sets(tx)).unwrap();
@@ -409,11 +353,8 @@ mod tests {
     fn a_set_goes_through_a_check_a_rekey_and_a_restore() {
         let folder = tempfile::tempdir().unwrap();
         let world = world(folder.path());
-        let passphrase = Passphrase::new(&SecretBytes::copy_from(b"correct horse battery staple")).unwrap();
-        let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
-        let mut vault = file::create_in_memory(&creation, &world).unwrap();
-        let access = vault.open_passphrase(&passphrase).unwrap();
-        issue(&mut vault, &access, &world);
+        let (mut vault, access) = vault(&world);
+        let passphrase = passphrase();
         let before = vault.read(&access, |tx| Ok(Replaced(find(tx)?.sets))).unwrap();
         assert_eq!(state_of(&mut vault, &access), Some(State::Active));
         assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);

@@ -20,6 +20,7 @@ use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::key::tombstones::Tombstones;
 use crate::token::Issued;
+use crate::token::record::TokenRecord;
 use crate::tx::{Setting, VerifiedTx};
 use crate::{file, issued, key, ledger, token};
 
@@ -30,6 +31,8 @@ pub struct RekeyPreview {
     pub slots: Vec<Slot>,
     /// The tokens in force, each of which would get another secret.
     pub tokens: Vec<TokenName>,
+    /// Verifiers and issuers among them, which stop until each has its new token.
+    pub machines: Vec<TokenName>,
     /// Damaged parts, which would not be carried over.
     pub loss: Loss,
 }
@@ -187,12 +190,14 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, seeds)?;
         found.loss.values = file::lost_values(tx, &found.keys)?;
-        let in_force =
-            found.tokens.into_iter().filter(|token| token.revoked.is_none() && !token.is_session());
+        found.tokens.retain(|token| token.revoked.is_none() && !token.is_session());
+        let names =
+            |tokens: &mut dyn Iterator<Item = &TokenRecord>| tokens.map(|token| token.name.clone()).collect();
         Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
-            tokens: in_force.map(|token| token.name).collect(),
+            tokens: names(&mut found.tokens.iter()),
+            machines: names(&mut found.tokens.iter().filter(|token| !token.apis.is_empty())),
             loss: found.loss,
         })
     })
@@ -293,6 +298,7 @@ pub(crate) fn seal_anew(
         progress(done + 1);
     }
     issued::carry(tx, (old.daily, &old.identity), &found.sets, world.rng)?;
+    tx.entries.moved |= !found.sets.is_empty();
     found.unknown.iter().try_for_each(|object| tx.put_unknown(object, world.rng))?;
     tx.rows.delete_other_versions(&named_versions(&keys))?;
     Ok(keys)

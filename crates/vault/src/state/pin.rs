@@ -16,8 +16,11 @@ use data_encoding::HEXLOWER;
 
 use crate::audit::{self, AuditError, AuditKeys, ChangeMark, Event};
 use crate::store::{StoreError, TokenId, Tx};
+use keyvault_core::codec;
 use keyvault_core::crypto::{Hash, sha256};
-use keyvault_core::identity::Identity;
+use keyvault_core::identity::{FORMAT, Identity};
+use keyvault_issue::VerifierId;
+use keyvault_issue::hold;
 use keyvault_os::fs::lock::FileLock;
 use keyvault_os::fs::private;
 
@@ -38,6 +41,17 @@ pub struct VaultPath {
     pub given: PathBuf,
     /// Where that leads now.
     pub resolved: PathBuf,
+}
+
+/// Something that a token's bearer saw in a vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen<'i> {
+    /// The view of a token.
+    View(&'i TokenId),
+    /// The state record, with a token.
+    Record(&'i TokenId),
+    /// The header of a set.
+    Set(&'i [u8; 16]),
 }
 
 /// The last state of a vault that was seen at one path.
@@ -128,18 +142,31 @@ impl Pins {
         self.folder.join(format!("{}-{}.log", name_of(&path.resolved), identity.vault_hex()))
     }
 
-    fn token_file(&self, token: &TokenId, given: &Path) -> PathBuf {
-        self.folder.join(format!("token-{}-{}.json", HEXLOWER.encode(token), name_of(given)))
+    fn token_file(&self, seen: &Seen<'_>, given: &Path) -> PathBuf {
+        let (word, id) = match seen {
+            Seen::View(id) => ("token", id),
+            Seen::Record(id) => ("record", id),
+            Seen::Set(id) => ("set", id),
+        };
+        self.folder.join(format!("{word}-{}-{}.json", HEXLOWER.encode(*id), name_of(given)))
     }
 
     /// The memory of a token's view in the vault at `path`, or of its bundles under a path of their own. A token's
     /// bearer knows nothing of other copies.
     #[must_use]
     pub fn read_token(&self, token: &TokenId, path: &VaultPath) -> Memory {
-        let of = |path: &Path| read(&self.token_file(token, path));
+        self.read_seen(&Seen::View(token), path)
+    }
+
+    /// The memory of what a token's bearer saw in the vault at `path`.
+    #[must_use]
+    pub(crate) fn read_seen(&self, seen: &Seen<'_>, path: &VaultPath) -> Memory {
+        let of = |path: &Path| read(&self.token_file(seen, path));
         let resolved = if path.resolved == path.given { None } else { of(&path.resolved) };
         match (of(&path.given), resolved) {
-            (Some(Memory::Pin(given)), Some(Memory::Pin(resolved))) if resolved.change > given.change => {
+            (Some(Memory::Pin(given)), Some(Memory::Pin(resolved)))
+                if resolved.epoch_then_change() > given.epoch_then_change() =>
+            {
                 Memory::Pin(resolved)
             }
             // A file that is no pin must not hide the one that is.
@@ -150,11 +177,52 @@ impl Pins {
 
     /// Moves the pins of a token forward: that of the path as given, and that of where it leads.
     pub fn advance_token(&self, token: &TokenId, path: &VaultPath, seen: &Pin) -> io::Result<()> {
+        self.advance_seen(&Seen::View(token), path, seen)
+    }
+
+    /// Moves the pins of what a token's bearer saw forward: that of the path as given, and that of where it leads.
+    pub(crate) fn advance_seen(&self, what: &Seen<'_>, path: &VaultPath, seen: &Pin) -> io::Result<()> {
         let advance = |path: &Path| {
-            self.write(&self.token_file(token, path), seen, |pinned| pinned.change <= seen.change)
+            self.write(&self.token_file(what, path), seen, |pinned| {
+                pinned.vault_id != seen.vault_id || pinned.epoch_then_change() <= seen.epoch_then_change()
+            })
         };
         advance(&path.given)?;
         if path.resolved == path.given { Ok(()) } else { advance(&path.resolved) }
+    }
+
+    fn holds_file(&self, verifier: &VerifierId, path: &VaultPath) -> PathBuf {
+        self.folder.join(format!("holds-{}-{}", HEXLOWER.encode(verifier), name_of(&path.resolved)))
+    }
+
+    /// The memory of a verifier's log of holds in the vault at `path`.
+    pub(crate) fn holds_seen(&self, verifier: &VerifierId, path: &VaultPath) -> hold::Seen {
+        std::fs::read(self.holds_file(verifier, path))
+            .ok()
+            .and_then(|bytes| codec::decode(&bytes).ok())
+            .filter(|(format, _): &(u32, hold::Seen)| *format == FORMAT)
+            .map_or_else(hold::Seen::default, |(_, seen)| seen)
+    }
+
+    /// Keeps what was seen of a log of holds, beside what another process has seen of it meanwhile.
+    pub(crate) fn remember_holds(
+        &self,
+        verifier: &VerifierId,
+        path: &VaultPath,
+        seen: &hold::Seen,
+    ) -> io::Result<()> {
+        if *seen == self.holds_seen(verifier, path) {
+            return Ok(());
+        }
+        private::create_folder(&self.folder)?;
+        let _lock = FileLock::exclusive(&self.folder.join("lock"))?;
+        let mut kept = self.holds_seen(verifier, path);
+        if seen.point.count >= kept.point.count {
+            kept.point = seen.point;
+        }
+        let new = seen.holds.iter().filter(|hold| !kept.holds.contains(hold)).copied();
+        kept.holds.extend(new.collect::<Vec<_>>());
+        private::replace_private(&self.holds_file(verifier, path), &codec::encode(&(FORMAT, &kept)))
     }
 
     /// Forgets what was seen with a token that opens nothing any more.
@@ -301,6 +369,16 @@ impl Pin {
     pub fn of_token(change: u64, hash: Hash, path: &Path) -> Self {
         let path = path.to_string_lossy().into_owned();
         Self { vault_id: [0; 16], change, hash, epoch: None, path, resolved: [0; PLACE_LEN] }
+    }
+
+    /// A pin for the header of an issuer's set.
+    #[must_use]
+    pub(crate) fn of_set(identity: &Identity, number: u64, hash: Hash, path: &Path) -> Self {
+        Self {
+            vault_id: identity.vault_id,
+            epoch: Some(identity.epoch),
+            ..Self::of_token(number, hash, path)
+        }
     }
 
     /// A later epoch comes after every change of an earlier one.
@@ -496,7 +574,7 @@ mod tests {
         assert_eq!(seen(&pins.read_token(&[3; 16], &link)), Some((5, 1)));
         pins.advance_token(&[3; 16], &link, &pin(6, 2)).unwrap();
         assert_eq!(seen(&pins.read_token(&[3; 16], &real)), Some((6, 2)));
-        std::fs::write(pins.token_file(&[3; 16], &link.given), "{").unwrap();
+        std::fs::write(pins.token_file(&Seen::View(&[3; 16]), &link.given), "{").unwrap();
         assert_eq!(seen(&pins.read_token(&[3; 16], &link)), Some((6, 2)), "one of the two is damaged");
     }
 
@@ -563,7 +641,7 @@ mod tests {
         let token = [3; 16];
         let path = &at("/a");
         pins.advance_token(&token, path, &pin(5, 0)).unwrap();
-        let file = pins.token_file(&token, &path.given);
+        let file = pins.token_file(&Seen::View(&token), &path.given);
         for garbage in ["", "{}", "not JSON"] {
             std::fs::write(&file, garbage).unwrap();
             assert_eq!(pins.read_token(&token, path), Memory::Unreadable, "{garbage}");

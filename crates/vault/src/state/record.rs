@@ -145,7 +145,7 @@ fn mac(key: &SealingKey, row: &StateRow) -> Mac {
     key.mac(&[LABEL, &parts(row)])
 }
 
-fn hash(row: &StateRow) -> Hash {
+pub(crate) fn hash(row: &StateRow) -> Hash {
     sha256(&parts(row))
 }
 

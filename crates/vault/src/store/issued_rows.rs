@@ -32,10 +32,13 @@ pub(crate) const NO_SETS: [u8; 4] = [0; 4];
 
 /// The only key of the list's table.
 const ONLY: i64 = 1;
+/// A hold's number is below 2^32.
+const HOLD_BITS: u32 = 32;
 /// A page's number is below 2^20, a kind below 8.
 const PAGE_BITS: u32 = 20;
 const KIND_BITS: u32 = 3;
 
+static HOLD: [&str; 4] = ["id", "verifier", "seq", "sealed"];
 static PAGE: [&str; 6] = ["id", "set_id", "kind", "page", "change", "sealed"];
 
 /// A page's id: the first 40 bits of its set, its kind, and its number.
@@ -49,6 +52,20 @@ fn page_id(set: &SetId, kind: u8, page: u32) -> i64 {
 fn pages_of(set: &SetId, kinds: [u8; 2]) -> Span {
     let [first, last] = kinds;
     Span::ids([page_id(set, first, 0), page_id(set, last, (1 << PAGE_BITS) - 1)])
+}
+
+/// A hold's id: the first 31 bits of its verifier's id, and its number.
+fn hold_id(verifier: &[u8; 16], seq: u64) -> Option<i64> {
+    let seq = u32::try_from(seq).ok()?;
+    // 31 bits fit.
+    let verifier = i64::try_from(u128::from_be_bytes(*verifier) >> 97).unwrap_or_default();
+    Some(verifier << HOLD_BITS | i64::from(seq))
+}
+
+/// The lowest and the highest id of a verifier's holds.
+fn holds_of(verifier: &[u8; 16]) -> Span {
+    let first = hold_id(verifier, 0).unwrap_or_default();
+    Span::ids([first, first | i64::from(u32::MAX)])
 }
 
 impl Tx<'_> {
@@ -78,6 +95,10 @@ impl Tx<'_> {
             Table::IssuedSet,
             vec![row.set.to_vec().into(), row.header.clone().into(), row.signature.clone().into()],
         )
+    }
+
+    pub(crate) fn delete_set_header(&self, set: &SetId) -> Result<()> {
+        self.delete(Table::IssuedSet, &Span::one(set.to_vec())).map(drop)
     }
 
     /// A set's pages, ordered by kind and number.
@@ -111,6 +132,36 @@ impl Tx<'_> {
         self.delete(Table::IssuedPage, &pages_of(set, [kind, kind])).map(drop)
     }
 
+    /// A verifier's sealed holds, from the first up to one that is missing or of another shape.
+    pub(crate) fn holds(&self, verifier: &[u8; 16]) -> Result<Vec<Vec<u8>>> {
+        let rows =
+            self.list(Table::IssuedHold, &HOLD, &holds_of(verifier), |columns| Ok(hold_row(columns).ok()))?;
+        let own = rows.into_iter().flatten().filter(|(of, ..)| of == verifier);
+        let in_order = (0_u64..).zip(own).take_while(|(number, (_, seq, _))| number == seq);
+        Ok(in_order.map(|(_, (.., sealed))| sealed).collect())
+    }
+
+    /// Writes a hold over the one in its place. Another verifier whose id begins alike keeps it out.
+    pub(crate) fn put_hold(&self, verifier: &[u8; 16], seq: u64, sealed: &[u8]) -> Result<()> {
+        let id = hold_id(verifier, seq).ok_or_else(|| damaged("issued_hold: too many"))?;
+        let there = self.first(Table::IssuedHold, &["verifier"], &Span::one(id), Columns::bytes)?;
+        if there.is_some_and(|there| there != verifier) {
+            return Err(damaged("issued_hold: another verifier has its id"));
+        }
+        let row = vec![id.into(), verifier.to_vec().into(), number(seq)?.into(), sealed.to_vec().into()];
+        self.put(Table::IssuedHold, row)
+    }
+
+    pub(crate) fn delete_holds(&self, verifier: &[u8; 16]) -> Result<()> {
+        self.delete_where(Table::IssuedHold, &holds_of(verifier), &verifier.to_vec().into()).map(drop)
+    }
+
+    /// One page of a set.
+    pub(crate) fn set_page(&self, set: &SetId, kind: u8, page: u32) -> Result<Option<PageRow>> {
+        let row = self.first(Table::IssuedPage, &PAGE, &Span::one(page_id(set, kind, page)), page_row)?;
+        Ok(row.filter(|row| row.set == *set))
+    }
+
     /// Deletes everything about sets.
     pub(crate) fn clear_sets(&self) -> Result<()> {
         [Table::IssuedList, Table::IssuedSet, Table::IssuedPage, Table::IssuedHold]
@@ -122,6 +173,15 @@ impl Tx<'_> {
     pub(crate) fn count_set_rows(&self) -> Result<[u64; 2]> {
         Ok([self.count(Table::IssuedPage, &Span::All)?, self.count(Table::IssuedHold, &Span::All)?])
     }
+}
+
+fn hold_row(columns: &mut Columns) -> Result<([u8; 16], u64, Vec<u8>)> {
+    let id = columns.integer()?;
+    let (verifier, seq) = (columns.array()?, columns.unsigned()?);
+    if hold_id(&verifier, seq) != Some(id) {
+        return Err(damaged("issued_hold.id"));
+    }
+    Ok((verifier, seq, columns.bytes()?))
 }
 
 fn page_row(columns: &mut Columns) -> Result<PageRow> {

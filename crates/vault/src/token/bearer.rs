@@ -52,6 +52,12 @@ impl BearerKeys {
         Self { kind, id: token.id(), reader: token.reader(), signer: token.signer(), least }
     }
 
+    /// The keys that the token of a verifier or an issuer gives.
+    #[must_use]
+    pub fn of_machine(token: &Token, kind: TokenKind) -> Self {
+        Self { kind, ..Self::of(token, None) }
+    }
+
     /// The keys of a limited session.
     #[must_use]
     pub fn of_session(session: &LimitedSession) -> Self {
@@ -91,13 +97,13 @@ impl BearerKeys {
 
 /// A bearer's transaction on a vault.
 pub(crate) struct BearerTx<'r> {
-    tx: Tx<'r>,
+    pub(crate) tx: Tx<'r>,
     store: &'r Store,
-    place: &'r VaultPath,
+    pub(crate) place: &'r VaultPath,
     bearer: &'r BearerKeys,
-    keys: TokenKeys,
-    identity: Identity,
-    view: View,
+    pub(crate) keys: TokenKeys,
+    pub(crate) identity: Identity,
+    pub(crate) view: View,
     row: ViewRow,
     pinned: Memory,
 }
@@ -108,8 +114,17 @@ impl<'r> BearerTx<'r> {
         bearer: &'r BearerKeys,
         world: &World<'_>,
     ) -> Result<Self, VaultError> {
+        Self::begin_as(vault, bearer, Durability::Logged, world)
+    }
+
+    pub(crate) fn begin_as(
+        vault: &'r Vault,
+        bearer: &'r BearerKeys,
+        durability: Durability,
+        world: &World<'_>,
+    ) -> Result<Self, VaultError> {
         let (identity, store) = (vault.identity(), &vault.store);
-        let tx = store.begin_ready(Durability::Logged, &mut |waited| world.wait(waited, &identity))?;
+        let tx = store.begin_ready(durability, &mut |waited| world.wait(waited, &identity))?;
         let pinned = world.pins.read_token(&bearer.id, vault.place());
         still_same(vault.checked.as_ref())?;
         Self::verified(tx, vault, bearer, pinned, world)
@@ -150,6 +165,24 @@ impl<'r> BearerTx<'r> {
 
     pub(crate) fn granted(&self) -> Result<Granted<'_>, VaultError> {
         Granted::load(&self.tx, &self.view, self.bearer, &self.keys, &self.identity)
+    }
+
+    /// Remembers the view, once everything has verified.
+    pub(crate) fn remember(&self, world: &World<'_>) {
+        if self.pinned == Memory::Unreadable {
+            world.note(Notice::UnreadablePin);
+        }
+        remember(world, self.bearer, self.place, &self.row, self.pinned.pin());
+    }
+
+    /// Commits what a machine wrote that is no read, and remembers the view.
+    pub(crate) fn finish(self, world: &World<'_>) -> Result<(), VaultError> {
+        self.tx.commit()?;
+        if self.pinned == Memory::Unreadable {
+            world.note(Notice::UnreadablePin);
+        }
+        remember(world, self.bearer, self.place, &self.row, self.pinned.pin());
+        Ok(())
     }
 
     /// Enters the read in the bearer's own chain.
@@ -256,7 +289,8 @@ impl<'g> Granted<'g> {
             return Err(StateError::Mismatch { what }.into());
         }
         let open = |row| Grant::open(row, keys, identity).map(Rc::new);
-        let grants = rows.iter().map(open).collect::<Result<_, _>>()?;
+        let rows = rows.iter().filter(|row| !view.apis.contains_key(&row.key));
+        let grants = rows.map(open).collect::<Result<_, _>>()?;
         Ok(Self { kind: view.kind, grants, values: Values::Vault(tx, *identity) })
     }
 

@@ -172,6 +172,9 @@ fn make(
 ) -> Result<(Bundled, Vec<KeyRef>), VaultError> {
     let record = index::existing(tx, name)?;
     record.refuse_session()?;
+    if record.kind != TokenKind::Bearer {
+        return Err(TokenError::NoBundles { name: name.clone(), kind: record.kind }.into());
+    }
     let view = record.view.ok_or_else(|| TokenError::Revoked(name.clone()))?;
     record.in_force(world.now())?;
     regrant::verified_grants(tx, &record)?;

@@ -1,7 +1,10 @@
 //! `vault check` of tokens: records, views, grants and bearers' chains, each held against the keys that there are.
 
+use std::collections::BTreeSet;
+
 use crate::store::{Ledger, LedgerId, ObjectKind, ObjectRow, TokenCounts};
 
+use super::api_grant::ApiGrant;
 use super::grant::{Grant, View};
 use super::record::TokenRecord;
 use super::signed::NamedSigner;
@@ -125,9 +128,23 @@ impl Check {
             let view = format!("token_view of {}", record.name);
             self.find(&view, "is not signed by the vault's everyday keys");
         }
+        let view = tx.rows.view(&record.id)?.map(|row| View::open(&row, record.kind, &keys, &tx.identity));
+        if view.transpose()?.is_some_and(|view| view.apis != record.apis) {
+            self.find(&named, "names other APIs than the token has");
+        }
+        let mut apis: BTreeSet<_> = record.apis.keys().copied().collect();
         let mut due: Vec<&KeyRecord> =
             key_records.iter().map(|tagged| &tagged.key).filter(|key| record.rule.matches(key)).collect();
         for row in &rows {
+            if let Some(set) = record.apis.get(&row.key) {
+                apis.remove(&row.key);
+                match ApiGrant::open(row, &keys, &tx.identity) {
+                    Ok(grant) if ApiGrant::of(tx, &row.key, set.as_ref())?.as_ref() == Some(&grant) => {}
+                    Ok(_) => self.find(&named, "is not what the API is now"),
+                    Err(error) => self.find(&named, &error.fault()),
+                }
+                continue;
+            }
             let place = due.iter().position(|key| key.id == row.key);
             let Some(key) = place.map(|place| due.swap_remove(place)) else {
                 self.find(&named, "grants a key that the token does not match");
@@ -141,6 +158,10 @@ impl Check {
         }
         if regrant::view_is_over(tx, record, &keys)? {
             due.clear();
+            apis.clear();
+        }
+        for api in apis {
+            self.find(&named, &format!("does not grant API {}", data_encoding::HEXLOWER.encode(&api)));
         }
         for key in due {
             self.find(&named, &format!("does not grant {}", key.name));

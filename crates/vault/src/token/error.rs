@@ -7,6 +7,10 @@ use crate::time::local;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::TokenName;
 use keyvault_core::text::quoted;
+use keyvault_issue::ApiId;
+use keyvault_issue::record::Mark;
+
+use super::record::TokenKind;
 
 /// Why a token was not made, or opened nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +32,18 @@ pub enum TokenError {
     /// The vault has no view for this token: revoked, renewed, or of another vault.
     #[error("This token opens nothing here: it was revoked or renewed, or belongs to another vault.")]
     OpensNothing,
+    /// The token is there, for something else.
+    #[error("This token is that of {}, which opens no keys for a command.", with_article(*found))]
+    OtherKind { found: TokenKind },
+    /// Only a bearer has bundles.
+    #[error("`{name}` is the token of {}, which has no bundles.", with_article(*kind))]
+    NoBundles { name: TokenName, kind: TokenKind },
+    /// There is no such API among those whose sets hold.
+    #[error("No API has the id {}.", data_encoding::HEXLOWER.encode(.0))]
+    NoApi(ApiId),
+    /// One mark never means two sets.
+    #[error("Another set has the mark `{}`.", .0.as_str())]
+    MarkTaken(Mark),
     /// The vault's head is not the one that its rows were written under, which is no fault of the token's.
     #[error("The vault's header is damaged: its {what} is altered. The token may be right.")]
     HeaderDamaged {
@@ -87,4 +103,13 @@ pub enum TokenError {
     /// The reads are of a token that this vault does not know.
     #[error("The reads are by a token that this vault does not know.")]
     UnknownReads,
+}
+
+fn with_article(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Bearer => "a machine",
+        TokenKind::Session => "a limited session",
+        TokenKind::Verifier => "a verifier",
+        TokenKind::Issuer => "an issuer",
+    }
 }

@@ -22,7 +22,7 @@ use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::{Full, SecretBytes};
 
 use super::error::TokenError;
-use super::record::TokenKind;
+use super::record::{Apis, TokenKind};
 use super::signed::{Head, NamedSigner, SignedText};
 use crate::error::VaultError;
 use crate::key::record::{KeyRecord, VersionState};
@@ -50,6 +50,8 @@ pub struct View {
     pub expires: Option<Moment>,
     pub(crate) count: u32,
     pub(crate) grants: Hash,
+    /// Each has a grant among the grants, under its id.
+    pub(crate) apis: Apis,
 }
 
 /// One key as a bearer gets it. The fields stand in the order of their encoding.
@@ -139,6 +141,9 @@ impl View {
             return Err(malformed(Malformed));
         }
         verify(&signed)?;
+        if let Some(found) = Head::other_machines(signed.text, kind, &row.token, row.change) {
+            return Err(TokenError::OtherKind { found }.into());
+        }
         let (view, extensions) = Self::decode(signed.text, kind, row).map_err(malformed)?;
         match extensions.must_be_known() {
             Some(field) => Err(TokenError::Newer { what: format!("the view has field {field}") }.into()),
@@ -151,7 +156,7 @@ impl View {
         if head != Head::of(kind, &row.token, row.change) {
             return Err(Malformed);
         }
-        kind.hold_expiry(view.expires)?;
+        kind.hold(view.expires, &view.apis)?;
         Ok((Self { kind, change: row.change, ..view }, extensions))
     }
 
@@ -261,6 +266,6 @@ fn view_at(token: &TokenId, change: u64) -> At<'_> {
     At { row: token, revision: change, ..At::default() }
 }
 
-fn grant_at<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> At<'p> {
+pub(super) fn grant_at<'p>(key_id: &'p [u8; 16], token: &'p TokenId) -> At<'p> {
     At { row: key_id, bound: token, ..At::default() }
 }

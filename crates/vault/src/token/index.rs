@@ -25,7 +25,7 @@ impl Object for TokenRecord {
     }
 
     fn complete(self, _: u64) -> Result<Self, Malformed> {
-        self.kind.hold_expiry(self.expires)?;
+        self.hold_kind()?;
         Ok(self)
     }
 }
@@ -84,6 +84,7 @@ pub(crate) fn put(
 /// Takes a token out of the tree whose record does not hold. What belongs to it goes with the rows of tokens that are
 /// not known.
 pub(crate) fn forget_damaged(tx: &mut VerifiedTx<'_>, name: &TokenName) -> Result<(), VaultError> {
+    tx.entries.moved = true;
     let tag = tag_of(tx, name);
     tx.enter_token(tag, false);
     tx.delete_object(ObjectKind::Token, &tag)
@@ -91,6 +92,7 @@ pub(crate) fn forget_damaged(tx: &mut VerifiedTx<'_>, name: &TokenName) -> Resul
 
 /// Takes everything of a token away; its record goes with it.
 pub(crate) fn forget(tx: &mut VerifiedTx<'_>, record: &TokenRecord) -> Result<(), VaultError> {
+    tx.entries.needs(&record.apis);
     tx.rows.delete_view(&record.id)?;
     tx.rows.delete_ledger(Ledger::Token(record.id))?;
     forget_damaged(tx, &record.name)

@@ -17,7 +17,7 @@ use keyvault_core::name::{KeyName, Scope, TokenName};
 use super::error::TokenError;
 use super::grant::Grant;
 use super::read_log::{self, Of};
-use super::record::{Rule, TokenKind, TokenRecord};
+use super::record::{Apis, Rule, TokenKind, TokenRecord};
 use super::regrant::{self, Grantee};
 use super::{Issued, index};
 use crate::error::{VaultError, is_damage};
@@ -110,7 +110,8 @@ pub fn begin_session(
         let extensions = Extensions::default();
         let detail = format!("limited session of {span}: {name}");
         let kind = TokenKind::Session;
-        let grantee = Grantee { kind, name, rule, expires, made, places: BTreeMap::new(), extensions };
+        let (places, apis) = (BTreeMap::new(), Apis::new());
+        let grantee = Grantee { kind, name, rule, expires, made, places, apis, extensions };
         let issued = regrant::issue(tx, grantee, &keys, &[], world)?;
         let opened = keys.iter().filter(|key| key.has_value(made)).map(key_ref).collect();
         let event = world.event(Action::Unlock, opened, detail).with(&of_session(&issued.record));

@@ -4,6 +4,7 @@
 //! takes away those that match no longer. It records as well how far the bearers' chains have come, so that a read
 //! which was there cannot be hidden later.
 
+pub(crate) mod api_grant;
 pub(crate) mod bearer;
 pub(crate) mod bundle;
 pub(crate) mod check;
@@ -32,17 +33,20 @@ use crate::audit::{Action, Event, KeyRef, TokenChange, TokenDeed};
 use crate::unlock::token::Token;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
-use keyvault_core::name::{KeyName, Scope, TokenName};
+use keyvault_core::name::{KeyName, Label, Scope, TokenName};
+use keyvault_issue::ApiId;
+use keyvault_issue::record::{Bounds, IssuerEntry, IssuerState, Mark};
 
 use self::error::TokenError;
-use self::record::{Rule, TokenKind, TokenRecord};
+use self::record::{Apis, Rule, TokenKind, TokenRecord};
 use self::regrant::Grantee;
 use super::error::{VaultError, is_of_rows};
 use super::file::open::{Access, Notice, Vault, World};
 use super::file::survivors::Loss;
 use super::key::edit::key_ref;
 use super::key::record::KeyRecord;
-use crate::{file, key};
+use crate::tx::VerifiedTx;
+use crate::{file, issued, key};
 
 pub struct NewToken {
     pub name: TokenName,
@@ -50,6 +54,25 @@ pub struct NewToken {
     pub scopes: Vec<Scope>,
     pub keys: Vec<KeyName>,
     pub expires: Option<Moment>,
+}
+
+/// An issuer of keys of an API, and its bounds.
+pub struct NewIssuer {
+    pub name: TokenName,
+    pub api: ApiId,
+    /// Its keys' ids begin with it; no other set of the vault ever had it.
+    pub mark: Mark,
+    pub bounds: Bounds,
+    /// End of its token. From then on no verifier takes a change of its set.
+    pub expires: Option<Moment>,
+}
+
+/// The fate of an issuer's keys once its token is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeysOfIssuer {
+    /// Good as they are now, until they expire.
+    Kept,
+    Ended,
 }
 
 /// A token that was made, and the keys that it opens now.
@@ -81,31 +104,88 @@ pub fn create(
     world: &World<'_>,
     new: &NewToken,
 ) -> Result<Issued, VaultError> {
+    vault.change(access, world, |tx| make(tx, new, (TokenKind::Bearer, Apis::new()), world))
+}
+
+/// Makes the token of a verifier of these APIs, and its entry in each. Keys are granted to it as to a machine.
+pub fn create_verifier(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    new: &NewToken,
+    apis: &[ApiId],
+) -> Result<Issued, VaultError> {
     vault.change(access, world, |tx| {
-        limited::refuse_name(&new.name)?;
-        let old = index::find(tx, &new.name)?;
-        if old.as_ref().is_some_and(|old| old.revoked.is_none()) {
-            return Err(TokenError::Exists(new.name.clone()).into());
+        for api in apis {
+            issued::owners_set(tx, api)?.ok_or(TokenError::NoApi(*api))?;
         }
-        let named = key::all_existing(tx, &new.keys)?;
-        let rule = Rule {
-            scopes: new.scopes.iter().cloned().collect(),
-            keys: named.iter().map(|key| key.id).collect(),
-        };
-        let key_records = regrant::matching(tx, &rule)?;
-        let mut reads = Vec::new();
-        if let Some(old) = &old {
-            reads = read_log::reads_to_keep(tx, old, world)?;
-            index::forget(tx, old)?;
-        }
-        let (name, expires, made) = (new.name.clone(), new.expires, world.now());
-        let extensions = Extensions::default();
-        let (kind, places) = (TokenKind::Bearer, BTreeMap::new());
-        let grant = Grantee { kind, name, rule, expires, made, places, extensions };
-        let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
-        let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
-        Ok((issued, event(world, TokenDeed::Created, &new.name, opened)))
+        let apis = apis.iter().map(|api| (*api, None)).collect();
+        make(tx, new, (TokenKind::Verifier, apis), world)
     })
+}
+
+/// Makes the token of an issuer, and its entry in the API's record. Its set is empty until it writes it.
+pub fn create_issuer(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    new: &NewIssuer,
+) -> Result<Issued, VaultError> {
+    vault.change(access, world, |tx| {
+        let mut set = [0; 16];
+        world.rng.fill(&mut set)?;
+        issued::owners_set(tx, &new.api)?.ok_or(TokenError::NoApi(new.api))?;
+        issued::refuse_mark(tx, new.mark)?;
+        let token =
+            NewToken { name: new.name.clone(), scopes: Vec::new(), keys: Vec::new(), expires: new.expires };
+        let (issued, event) =
+            make(tx, &token, (TokenKind::Issuer, BTreeMap::from([(new.api, Some(set))])), world)?;
+        let label = Label::parse(new.name.as_str()).map_err(|_| crate::tx::damaged("token: its name"))?;
+        let signer = issued.token.signing(&tx.identity).signer();
+        tx.entries.made.push((
+            new.api,
+            IssuerEntry {
+                set,
+                mark: new.mark,
+                name: label,
+                signer,
+                state: IssuerState::InForce,
+                ends: new.expires,
+                bounds: new.bounds.clone(),
+                extensions: Extensions::default(),
+            },
+        ));
+        Ok((issued, event))
+    })
+}
+
+/// Makes a token of this kind, for these APIs, in the place of a revoked one of its name.
+fn make(
+    tx: &mut VerifiedTx<'_>,
+    new: &NewToken,
+    (kind, apis): (TokenKind, Apis),
+    world: &World<'_>,
+) -> Result<(Issued, Event), VaultError> {
+    limited::refuse_name(&new.name)?;
+    let old = index::find(tx, &new.name)?;
+    if old.as_ref().is_some_and(|old| old.revoked.is_none()) {
+        return Err(TokenError::Exists(new.name.clone()).into());
+    }
+    let named = key::all_existing(tx, &new.keys)?;
+    let rule =
+        Rule { scopes: new.scopes.iter().cloned().collect(), keys: named.iter().map(|key| key.id).collect() };
+    let key_records = if rule == Rule::default() { Vec::new() } else { regrant::matching(tx, &rule)? };
+    let mut reads = Vec::new();
+    if let Some(old) = &old {
+        reads = read_log::reads_to_keep(tx, old, world)?;
+        index::forget(tx, old)?;
+    }
+    let (name, expires, made) = (new.name.clone(), new.expires, world.now());
+    let (places, extensions) = (BTreeMap::new(), Extensions::default());
+    let grant = Grantee { kind, name, rule, expires, made, places, apis, extensions };
+    let issued = regrant::issue(tx, grant, &key_records, &reads, world)?;
+    let opened = key_records.iter().filter(|key| key.has_value(world.now())).map(key_ref).collect();
+    Ok((issued, event(world, TokenDeed::Created, &new.name, opened)))
 }
 
 /// Gives a token another secret; the old one opens nothing any more.
@@ -130,13 +210,24 @@ pub fn renew(
     })
 }
 
-/// Refuses a token for good, or ends a limited session; returns the keys that it could read. With root no damage is in the way: see
-/// [`file::change_despite_damage`].
+/// Refuses a token for good, or ends a limited session. The keys of an issuer are kept.
 pub fn revoke(
     vault: &mut Vault,
     access: &Access,
     world: &World<'_>,
     name: &TokenName,
+) -> Result<Vec<KeyRef>, VaultError> {
+    revoke_with(vault, access, world, name, KeysOfIssuer::Kept)
+}
+
+/// Refuses a token for good, or ends a limited session; returns the keys that it could read. With root no damage is in the way: see
+/// [`file::change_despite_damage`].
+pub fn revoke_with(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    name: &TokenName,
+    keys_of_issuer: KeysOfIssuer,
 ) -> Result<Vec<KeyRef>, VaultError> {
     let go_on = |_: &Loss| Ok(());
     file::change_despite_damage(vault, access, world, &[], go_on, |tx, dropped| {
@@ -160,6 +251,9 @@ pub fn revoke(
             return Err(TokenError::Revoked(name.clone()).into());
         }
         let could = regrant::could_read(tx, &record);
+        if keys_of_issuer == KeysOfIssuer::Ended {
+            tx.entries.ended.extend(record.apis.values().flatten());
+        }
         if record.is_session() {
             limited::end(tx, &record, world)?;
         } else {

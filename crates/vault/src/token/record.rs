@@ -14,6 +14,7 @@ use keyvault_core::crypto::{Digest, SealingKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{Scope, TokenName};
 use keyvault_core::secret::{Full, SecretBytes};
+use keyvault_issue::{ApiId, SetId};
 
 use super::error::TokenError;
 use crate::key::record::KeyRecord;
@@ -27,13 +28,36 @@ pub enum TokenKind {
     Bearer = 1,
     /// The kernel, for a limited session.
     Session = 2,
-    // 3 verifier, 4 issuer: reserved.
+    /// A machine that decides by the sets of its APIs.
+    Verifier = 3,
+    /// A machine that writes a set of its own.
+    Issuer = 4,
 }
 
+/// The APIs of a verifier, or that of an issuer with the issuer's set.
+pub type Apis = BTreeMap<ApiId, Option<SetId>>;
+
 impl TokenKind {
-    /// Refuses a session without an end.
-    pub(crate) fn hold_expiry(self, expires: Option<Moment>) -> Result<(), Malformed> {
-        if self == Self::Session && expires.is_none() { Err(Malformed) } else { Ok(()) }
+    /// Refuses a session without an end, and APIs that no token of this kind has.
+    pub(crate) fn hold(self, expires: Option<Moment>, apis: &Apis) -> Result<(), Malformed> {
+        let fits = match self {
+            Self::Bearer => apis.is_empty(),
+            Self::Session => apis.is_empty() && expires.is_some(),
+            Self::Verifier => !apis.is_empty() && apis.values().all(Option::is_none),
+            Self::Issuer => apis.len() == 1 && apis.values().all(Option::is_some),
+        };
+        if fits { Ok(()) } else { Err(Malformed) }
+    }
+
+    /// The word for whoever has such a token.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::Session => "session",
+            Self::Verifier => "verifier",
+            Self::Issuer => "issuer",
+        }
     }
 }
 
@@ -75,6 +99,7 @@ pub struct TokenRecord {
     pub(crate) read: ChainMark,
     /// How far what was read from bundles has been imported, by the place where it was read.
     pub(crate) places: BTreeMap<[u8; 16], ChainMark>,
+    pub apis: Apis,
     pub(crate) extensions: Extensions,
 }
 
@@ -91,6 +116,14 @@ impl TokenRecord {
     #[must_use]
     pub fn expired(&self, now: Moment) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Refuses what no token of its kind has.
+    pub(crate) fn hold_kind(&self) -> Result<(), Malformed> {
+        if self.kind == TokenKind::Issuer && self.rule != Rule::default() {
+            return Err(Malformed);
+        }
+        self.kind.hold(self.expires, &self.apis)
     }
 
     /// The word for what may be done with it.
@@ -122,7 +155,7 @@ impl TokenRecord {
 
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let record: Self = codec::decode(bytes)?;
-        record.kind.hold_expiry(record.expires)?;
+        record.hold_kind()?;
         Ok(record)
     }
 }

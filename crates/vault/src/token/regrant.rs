@@ -14,8 +14,9 @@ use keyvault_core::crypto::{self, Digest, SealingKey, Signer};
 use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
+use super::api_grant::ApiGrant;
 use super::grant::{self, Grant, GrantedVersion, View};
-use super::record::{Rule, TokenKind, TokenRecord, ViewMark};
+use super::record::{Apis, Rule, TokenKind, TokenRecord, ViewMark};
 use super::signed::NamedSigner;
 use super::{index, limited, read_log};
 use crate::error::{VaultError, is_damage};
@@ -35,6 +36,7 @@ pub(crate) struct Grantee {
     pub(crate) made: Moment,
     /// How far reads from bundles have been imported, which outlasts the secret that they were recorded under.
     pub(crate) places: BTreeMap<[u8; 16], ChainMark>,
+    pub(crate) apis: Apis,
     pub(crate) extensions: Extensions,
 }
 
@@ -48,6 +50,7 @@ impl Grantee {
             expires: record.expires,
             made: record.created,
             places: record.places.clone(),
+            apis: record.apis.clone(),
             extensions: record.extensions.clone(),
         }
     }
@@ -97,6 +100,7 @@ pub(crate) fn mark_revoked(
     record: &mut TokenRecord,
     world: &World<'_>,
 ) -> Result<(), VaultError> {
+    tx.entries.needs(&record.apis);
     tx.rows.delete_view(&record.id)?;
     record.revoked = Some(world.now());
     record.view = None;
@@ -161,8 +165,13 @@ pub(crate) fn issue(
         read: ChainMark::START,
         // A chain that was not proved is not kept, and what it knew can be imported again.
         places: if reads.is_empty() { BTreeMap::new() } else { grantee.places },
+        apis: grantee.apis,
         extensions: grantee.extensions,
     };
+    if !record.apis.is_empty() {
+        tx.entries.needs(&record.apis);
+        tx.entries.signers.insert(record.id, token.signing(&tx.identity).signer());
+    }
     let keys = record.keys(&tx.identity);
     let seed = SealingKey::from_bytes(record.first_key.expose()).ok_or_else(|| damaged("token: k₀"))?;
     let chain = Chain::rewrite(Seed::from(seed), tx.rows, &keys.audit, &tx.identity, reads, world.rng)?;
@@ -193,6 +202,24 @@ fn put_grant(
         grant = grant.withhold_from_files();
     }
     Ok(tx.rows.put_grant(&grant.seal(keys, &tx.identity, &record.id, world.rng)?)?)
+}
+
+/// The grants of a token's APIs, as their sets are after this change. An issuer whose set's owner cannot be read gets none.
+fn put_api_grants(
+    tx: &VerifiedTx<'_>,
+    record: &TokenRecord,
+    keys: &TokenKeys,
+    world: &World<'_>,
+) -> Result<(), VaultError> {
+    for (api, set) in &record.apis {
+        match ApiGrant::of(tx, api, set.as_ref())? {
+            Some(grant) => {
+                tx.rows.put_grant(&grant.seal(keys, &tx.identity, (&record.id, api), world.rng)?)?;
+            }
+            None => tx.rows.delete_grant(&record.id, api)?,
+        }
+    }
+    Ok(())
 }
 
 /// The grant of a key: only versions that are good have their keys in it.
@@ -262,6 +289,7 @@ fn write_view(
         expires: record.expires,
         count: u32::try_from(rows.len()).map_err(|_| damaged("token_grant: too many"))?,
         grants: grant::grants_hash(&rows),
+        apis: record.apis.clone(),
     };
     let row = view.seal(keys, &tx.identity, &record.id, &tx.daily.signing, world.rng)?;
     record.view = Some(ViewMark { change: view.change, digest: view_mark(tx, &row.sealed) });
@@ -410,10 +438,15 @@ fn regrant(
     touched: &BTreeMap<[u8; 16], Option<KeyRecord>>,
     world: &World<'_>,
 ) -> Result<bool, VaultError> {
-    // One that was made in this very change has seen all keys.
-    if (touched.is_empty() && tx.floor == 0)
-        || record.view.is_some_and(|view| view.change == tx.next_change())
-    {
+    let concerns_apis = !record.apis.is_empty() && (tx.floor > 0 || tx.entries.concern(&record.apis));
+    // One that was made in this very change has seen all keys, though not yet what became of its APIs.
+    if record.view.is_some_and(|view| view.change == tx.next_change()) {
+        if !record.apis.is_empty() && !record.expired(world.now()) {
+            put_api_grants(tx, record, keys, world)?;
+        }
+        return Ok(!record.apis.is_empty());
+    }
+    if touched.is_empty() && tx.floor == 0 && !concerns_apis {
         return Ok(false);
     }
     let rows = match verified_grants(tx, record) {
@@ -423,6 +456,9 @@ fn regrant(
             key_records.extend(touched.values().flatten().cloned());
             record.rule.keys.retain(|id| touched.get(id) != Some(&None));
             grant_anew(tx, record, &key_records, world)?;
+            if !record.expired(world.now()) && !view_is_over(tx, record, keys)? {
+                put_api_grants(tx, record, keys, world)?;
+            }
             return Ok(true);
         }
         rows => rows?,
@@ -432,6 +468,14 @@ fn regrant(
     let was_over = view_is_over(tx, record, keys)?;
     let over = was_over || record.expired(world.now());
     let mut changed = over && !was_over;
+    if concerns_apis {
+        if over {
+            record.apis.keys().try_for_each(|api| tx.rows.delete_grant(&record.id, api))?;
+        } else {
+            put_api_grants(tx, record, keys, world)?;
+        }
+        changed = true;
+    }
     for (id, after) in touched {
         match after.as_ref().filter(|key| !over && record.rule.matches(key)) {
             Some(key) => {

@@ -37,6 +37,10 @@ pub(crate) struct NamedSigner<'s> {
 }
 
 impl<'t> SignedText<'t> {
+    pub(crate) fn of(text: &'t [u8], signature: &'t [u8]) -> Self {
+        Self { text, signature }
+    }
+
     /// Takes a text and its signature off the front.
     pub(crate) fn take(from: &mut &'t [u8]) -> Result<Self, Malformed> {
         Ok(Self { text: codec::take_bytes(from)?, signature: codec::take_bytes(from)? })
@@ -72,5 +76,17 @@ impl<'t> SignedText<'t> {
 impl Head {
     pub(crate) fn of(kind: TokenKind, token: &TokenId, change: u64) -> Self {
         Self { kind, token: *token, change }
+    }
+
+    /// The kind of a verifier's or an issuer's text that is right but for it.
+    pub(crate) fn other_machines(
+        text: &[u8],
+        kind: TokenKind,
+        token: &TokenId,
+        change: u64,
+    ) -> Option<TokenKind> {
+        let head = Self::deserialize(&mut &text[..]).ok()?;
+        let is_machines = matches!(head.kind, TokenKind::Verifier | TokenKind::Issuer);
+        (is_machines && head.kind != kind && head == Self::of(head.kind, token, change)).then_some(head.kind)
     }
 }

@@ -28,7 +28,8 @@ use self::sealed::{Opener, VALUE, VERSION_KEY, of_version};
 use super::error::VaultError;
 use super::file::open::World;
 use super::key::record::{KeyRecord, Version};
-use crate::{ledger, slot, token};
+use crate::issued::Entries;
+use crate::{issued, ledger, slot, token};
 
 /// 2026-01-01T00:00:00Z: no vault is older.
 const FIRST_VAULT: Moment = Moment(1_767_225_600_000);
@@ -59,6 +60,8 @@ pub struct VerifiedTx<'a> {
     pub(crate) floor: u64,
     /// Set once the change has looked for tokens.
     pub(crate) has_tokens: Option<bool>,
+    /// Issuers, verifiers, and sets of this change.
+    pub(crate) entries: Entries,
     /// Entries that the log gets before this change's own.
     pub(crate) carried: Vec<Event>,
     /// Keys that this change writes or removes, if there is a token.
@@ -134,6 +137,7 @@ impl<'a> VerifiedTx<'a> {
             takes_away: false,
             floor: 0,
             has_tokens: None,
+            entries: Entries::default(),
             carried: Vec::new(),
             device: Ledger::Vault,
             touched: BTreeMap::new(),
@@ -380,13 +384,19 @@ impl<'a> VerifiedTx<'a> {
             Some(broken) => event.with(broken),
             None => event,
         };
+        let mut unlisted = issued::list_raised(self, world)?;
+        unlisted.extend(issued::note_holds(self, world)?);
+        issued::follow_tokens(self, world)?;
         token::apply_changes(self, world)?;
         self.apply_index_changes(world.rng)?;
         self.may_rewrite(event.action)?;
         let number = self.next_change();
         let changes = std::mem::take(&mut self.leaf_changes);
         let root = self.tree.apply(&changes)?.ok_or_else(|| damaged("node: the tree is empty"))?;
-        let event = Event { change: Some(ChangeMark { number, previous: self.current.hash }), ..event };
+        let parts = std::iter::once(event.detail).chain(unlisted).filter(|part| !part.is_empty());
+        let detail = parts.collect::<Vec<_>>().join(", ");
+        let event =
+            Event { detail, change: Some(ChangeMark { number, previous: self.current.hash }), ..event };
         let chain = self.append_to_log(&event, world.rng)?;
         let record = Record {
             change: number,

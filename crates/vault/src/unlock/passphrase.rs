@@ -68,7 +68,7 @@ impl Passphrase {
         Ok(Self(normal.finish()))
     }
 
-    /// What is odd about it, the likeliest cause of a mistake first.
+    /// The oddity of a passphrase, the likeliest cause of a mistake first.
     #[must_use]
     pub fn oddity(&self) -> Option<Oddity> {
         let text = std::str::from_utf8(self.expose()).unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::audit::AuditKeys;
 use crate::store::{Ledger, TokenId};
 use borsh::io;
 use keyvault_core::clock::Rng;
-use keyvault_core::crypto::{SealingKey, SignerId};
+use keyvault_core::crypto::{SealingKey, SignerId, SigningKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::recipe;
 use keyvault_core::secret::SecretBytes;
@@ -96,6 +96,12 @@ impl Token {
     #[must_use]
     pub fn reader(&self) -> Reader {
         Reader(self.secret().derive("keyvault token reader", &[]))
+    }
+
+    /// The pair with which a verifier signs holds and an issuer its set. It follows from what the owner does not keep.
+    #[must_use]
+    pub fn signing(&self, identity: &Identity) -> SigningKey {
+        SigningKey::of_seed(self.secret().derive("keyvault token signing", &identity.whole()))
     }
 
     fn secret(&self) -> SealingKey {

@@ -171,6 +171,12 @@ fn told(preview: &RekeyPreview, kept: &[&Access], keep_passphrase: bool) -> Vec<
             view::joined(preview.tokens.iter())
         ));
     }
+    if !preview.machines.is_empty() {
+        lines.push(format!(
+            "Verifiers and issuers that would stop until each has its new token: {}.",
+            view::joined(preview.machines.iter())
+        ));
+    }
     lines.push("Every session would end.".to_owned());
     if keep_passphrase {
         lines.push(

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName, NameError, TokenName};
 use keyvault_exec::delivery::DeliveryError;
+use keyvault_issue::record::Mark;
 use keyvault_os::fs::memory_folder::{self, NoFolder};
 use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::descriptors::Unavailable;
 use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
 use keyvault_vault::unlock::{Secret, UnlockError};
-use keyvault_vault::{Loss, TokenError, VaultError};
+use keyvault_vault::{Loss, TokenError, TokenKind, VaultError};
 
 use crate::cli::context::{CODE_BY_FILE, NOT_TYPED, STDIN, VALUE_BY_FILE, VALUE_BY_STDIN};
 use crate::cli::errors::{Failure, NO_TERMINAL, NOT_TO_ASK};
@@ -29,6 +30,10 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::Revoked(name()),
         TokenError::SessionName(TokenName::parse("session/mine").unwrap()),
         TokenError::IsSession(TokenName::parse("session/1a2b3c4d").unwrap()),
+        TokenError::OtherKind { found: TokenKind::Verifier },
+        TokenError::NoBundles { name: name(), kind: TokenKind::Issuer },
+        TokenError::NoApi([0xAB; 16]),
+        TokenError::MarkTaken(Mark::parse("ab").unwrap()),
         TokenError::OpensNothing,
         TokenError::HeaderDamaged { what: "signer" },
         TokenError::Expired { name: name(), since: Moment(0) },

@@ -234,7 +234,7 @@ impl<'a> Session<'a> {
         Ok(Answer::Line(line))
     }
 
-    /// What comes next, within the limit if there is one.
+    /// The next input, within the limit if there is one.
     fn read(&self, piece: &mut Zeroizing<[u8; 256]>, limit: Option<Duration>) -> Result<Input, PromptError> {
         let mut input = self.terminal.input;
         loop {
