@@ -156,6 +156,7 @@ fn every_way_to_give_the_passphrase_without_a_terminal() {
         "
             warning: Others can read two. Fix it: chmod 600 two
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE_FILE.)
+                   What was given has several lines, which may not be part of it.
                    If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ",
     );
