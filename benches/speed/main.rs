@@ -10,6 +10,8 @@
     reason = "a report, not a program"
 )]
 
+mod issued;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -258,6 +260,23 @@ fn main() {
     small.run(&["generate", "g"]);
     compare("generate", 50, &mut generate(&small), &mut plain_true());
 
+    let issuing = Bench::with_keys(10_000);
+    issued::issue_in(issuing.folder.path(), PASSPHRASE);
+    compare_exec("exec -- true, 10 of 10,000, beside 1,000,000 issued", &mut issuing.exec_true());
+    compare(
+        "list of 10,000, beside 1,000,000 issued",
+        30,
+        &mut issuing.command(&["list"]),
+        &mut plain_true(),
+    );
+    compare(
+        "completion among 10,000, beside 1,000,000 issued",
+        50,
+        &mut completion(&issuing, "REST_00500"),
+        &mut plain_true(),
+    );
+    drop(issuing);
+
     let many = Bench::with_keys(100_000);
     compare_exec("exec -- true, 10 keys of 100,000", &mut many.exec_true());
     for _ in 0..5000 {
@@ -275,8 +294,7 @@ fn main() {
     report("import of 10,000", ten_thousand.import("more.env", "more", 10_000));
     compare("list of 10,000", 30, &mut ten_thousand.command(&["list"]), &mut plain_true());
 
-    let mut complete = ten_thousand.command(&["--", "keyvault", "show", "MORE_00500"]);
-    complete.env("KEYVAULT_COMPLETE", "fish");
+    let mut complete = completion(&ten_thousand, "MORE_00500");
     compare("completion of a name among 10,000", 50, &mut complete, &mut plain_true());
     report(
         "rekey of 10,000",
@@ -313,6 +331,12 @@ fn main() {
     small.run(&["lock"]);
     compare("list by passphrase: one Argon2id run", 5, &mut locked, &mut plain_true());
     std::fs::remove_file(&*KEYVAULT).unwrap();
+}
+
+fn completion(bench: &Bench, begun: &str) -> Command {
+    let mut complete = bench.command(&["--", "keyvault", "show", begun]);
+    complete.env("KEYVAULT_COMPLETE", "fish");
+    complete
 }
 
 fn report(what: &str, took: Duration) {
