@@ -36,7 +36,7 @@ const LINES: &[&str] = &[
     "generate new --recipe password --length 3",
     "generate new --expires tomorrow",
     "generate new --expires 2020-01-01",
-    "generate new --scope a,b",
+    "generate new --scope a;b",
     "generate new --tag color",
     "generate new --env LD_PRELOAD",
     "generate new --env KEYVAULT_X",
