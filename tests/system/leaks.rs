@@ -110,7 +110,7 @@ fn no_command_leaves_a_value_in_its_memory() {
     world.file("github", "");
     world.set("GITHUB_ACTIONS", "true");
     world.set("GITHUB_ENV", world.home().join("github").to_str().unwrap().to_owned().as_str());
-    world.sh("printf 'echo no interpreter named' > script; chmod 755 script").ok();
+    world.sh("printf '#!/nowhere/sh\\n' > script; chmod 755 script").ok();
     let dotenv = format!("B={CANARY}\nC=\"{CANARY}\"\nD='x {CANARY}'\n");
     let json = format!("{{\"E\": \"{CANARY}\"}}");
     world.file("value", CANARY);
@@ -170,7 +170,7 @@ const SAYING: &[&str] = &[
 #[test]
 fn neither_a_token_nor_what_it_opens_stays_in_memory_and_what_is_masked_does_not_either() {
     let mut world = with_canary();
-    world.sh("printf 'echo no interpreter named' > script; chmod 755 script").ok();
+    world.sh("printf '#!/nowhere/sh\\n' > script; chmod 755 script").ok();
     let token = world.run(&["token", "create", "ci", "--scope", "s"]).ok().out.trim_end().to_owned();
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
     let mut left = Vec::new();
@@ -212,7 +212,7 @@ fn neither_a_token_nor_what_it_opens_stays_in_memory_and_what_is_masked_does_not
 fn what_a_keyring_opens_does_not_stay_in_memory() {
     let mut world = with_canary();
     let bus = Bus::with_keyring(&mut world);
-    world.sh("printf 'echo no interpreter named' > script; chmod 755 script").ok();
+    world.sh("printf '#!/nowhere/sh\\n' > script; chmod 755 script").ok();
     world.run(&["vault", "slot", "add", "keyring"]).ok();
     world.unset("KEYVAULT_PASSPHRASE");
     for arguments in [&["exec", "--all", "--", "./script"] as &[&str], &["show", "a", "--reveal"]] {
