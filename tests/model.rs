@@ -52,6 +52,8 @@ enum Step {
     Expire { name: u8, life: Option<i64> },
     Disable { name: u8, on: bool },
     Remove { name: u8 },
+    Undelete { name: u8, to: Option<u8> },
+    Wipe { name: u8 },
     Clock(i64),
     Reopen,
     Keep,
@@ -74,7 +76,9 @@ fn steps() -> impl Strategy<Value = Vec<(Step, bool, Option<u32>)>> {
         2 => (name.clone(), scope, any::<bool>()).prop_map(|(name, scope, on)| Step::Scope { name, scope, on }),
         2 => (name.clone(), life).prop_map(|(name, life)| Step::Expire { name, life }),
         2 => (name.clone(), any::<bool>()).prop_map(|(name, on)| Step::Disable { name, on }),
-        1 => name.prop_map(|name| Step::Remove { name }),
+        2 => name.clone().prop_map(|name| Step::Remove { name }),
+        3 => (name.clone(), proptest::option::of(0..3_u8)).prop_map(|(name, to)| Step::Undelete { name, to }),
+        1 => name.prop_map(|name| Step::Wipe { name }),
         3 => prop_oneof![0..2 * HOUR, -2 * HOUR..0, -3..3_i64, 0..40 * DAY, -40 * DAY..0].prop_map(Step::Clock),
         1 => Just(Step::Reopen),
         1 => Just(Step::Keep),
@@ -165,6 +169,16 @@ impl Key {
 
 type Map = BTreeMap<u8, Key>;
 
+/// A removed key.
+#[derive(Debug, Clone, PartialEq)]
+struct Removed {
+    name: u8,
+    key: Key,
+    since: i64,
+    /// Its 30 days may be over, so that it is there or not.
+    gone: bool,
+}
+
 // ── The vault ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 struct Time(AtomicI64);
@@ -205,8 +219,10 @@ struct Run {
     time: Time,
     rng: Failing,
     map: Map,
+    /// In the order of their removals.
+    removed: Vec<Removed>,
     values: u32,
-    kept: Option<(Vec<u8>, Map, u64)>,
+    kept: Option<(Vec<u8>, Map, Vec<Removed>, u64)>,
 }
 
 fn template() -> &'static [u8] {
@@ -259,7 +275,8 @@ impl Run {
         let mut handles = open(folder.path());
         let access = handles[0].open_passphrase(&passphrase()).unwrap();
         let (time, rng) = (Time(AtomicI64::new(BEGIN)), Failing(Mutex::new(None)));
-        Self { folder, handles, access, time, rng, map: Map::new(), values: 0, kept: None }
+        let (map, removed) = (Map::new(), Vec::new());
+        Self { folder, handles, access, time, rng, map, removed, values: 0, kept: None }
     }
 
     fn in_memory() -> Self {
@@ -269,7 +286,8 @@ impl Run {
         let creation = Creation { passphrase: &passphrase, cost: Cost::FLOOR, recovery: None };
         let mut vault = file::create_in_memory(&creation, &world(folder.path(), &time, &rng)).unwrap();
         let access = vault.open_passphrase(&passphrase).unwrap();
-        Self { folder, handles: vec![vault], access, time, rng, map: Map::new(), values: 0, kept: None }
+        let (map, removed) = (Map::new(), Vec::new());
+        Self { folder, handles: vec![vault], access, time, rng, map, removed, values: 0, kept: None }
     }
 
     fn now(&self) -> i64 {
@@ -297,7 +315,15 @@ impl Run {
             _ => {}
         }
         let (now, value) = (self.now(), self.value());
-        let (map, outcome) = expected(&self.map, step, now, &value);
+        for removed in &mut self.removed {
+            removed.gone |= removed.since + KEPT <= now;
+        }
+        if let Step::Undelete { name, .. } | Step::Wipe { name } = step
+            && self.removed.iter().any(|removed| removed.name == *name && removed.gone)
+        {
+            return;
+        }
+        let (map, removed, outcome) = expected(&self.map, &self.removed, step, now, &value);
         *self.rng.0.lock().unwrap() = fails_after;
         let world = world(self.folder.path(), &self.time, &self.rng);
         let place = usize::from(second).min(self.handles.len() - 1);
@@ -306,7 +332,7 @@ impl Run {
         drop(world);
         *self.rng.0.lock().unwrap() = None;
         match (done, outcome) {
-            (Ok(()), Outcome::Done) => self.map = map,
+            (Ok(()), Outcome::Done) => (self.map, self.removed) = (map, removed),
             (Err(VaultError::Rng(_) | VaultError::Recipe(_)), _) if fails_after.is_some() => {}
             (Err(error), _) if fails_after.is_some() && format!("{error:?}").contains("Rng") => {}
             (Err(_), Outcome::Refused) => {}
@@ -324,12 +350,12 @@ impl Run {
         let world = world(self.folder.path(), &self.time, &self.rng);
         file::backup(&vault, &copy, &world).unwrap();
         let change = vault.read(&self.access, |tx| Ok(tx.change_number())).unwrap();
-        self.kept = Some((std::fs::read(copy).unwrap(), self.map.clone(), change));
+        self.kept = Some((std::fs::read(copy).unwrap(), self.map.clone(), self.removed.clone(), change));
     }
 
     /// A sync puts an older file back: it is refused until it is adopted, and then it counts.
     fn put_back(&mut self) {
-        let Some((bytes, map, change)) = self.kept.clone() else { return };
+        let Some((bytes, map, removed, change)) = self.kept.clone() else { return };
         let newest = self.handles[0].read(&self.access, |tx| Ok(tx.change_number())).unwrap();
         let path = self.folder.path().join("vault.db");
         // The old handles go first: their locks would be on a file that is not there any more.
@@ -354,7 +380,7 @@ impl Run {
         assert!(matches!(refused, Err(VaultError::Alarm { .. })), "{refused:?}");
         assert!(file::adopt(&mut self.handles[1], &self.access, &world).unwrap().is_some());
         drop(world);
-        self.map = map;
+        (self.map, self.removed) = (map, removed);
         // Opened anew: the pin that a handle knows is the one from before.
         self.reopen();
     }
@@ -383,6 +409,13 @@ impl Run {
         );
         for (key_record, key) in keys.iter().zip(self.map.values()) {
             same(key_record, key, now);
+        }
+        let removed = key::removed(self.handles.last_mut().unwrap(), &self.access).unwrap();
+        for number in 0..3 {
+            let listed = removed.iter().filter(|removed| removed.key.name == name(number)).count();
+            let of_name = self.removed.iter().filter(|removed| removed.name == number);
+            let (all, there) = (of_name.clone().count(), of_name.filter(|removed| !removed.gone).count());
+            assert!((there..=all).contains(&listed), "{listed} removed, {there} to {all} expected");
         }
         for number in 0..3 {
             let carrying: Vec<_> =
@@ -435,6 +468,8 @@ impl Run {
 fn same(key_record: &KeyRecord, key: &Key, now: i64) {
     assert_eq!(key_record.expires.map(|at| at.0), key.expires, "{}", key_record.name);
     assert_eq!(key_record.disabled.is_some(), key.disabled, "{}", key_record.name);
+    // The first change, which made the vault, wrote no key.
+    assert!(key_record.last_change > 1, "{}", key_record.name);
     assert_eq!(
         key_record.scopes,
         key.scopes.iter().map(|number| scope(*number)).collect(),
@@ -471,12 +506,18 @@ enum Outcome {
     Either,
 }
 
-fn expected(map: &Map, step: &Step, now: i64, value: &str) -> (Map, Outcome) {
-    let mut map = map.clone();
+fn expected(
+    map: &Map,
+    removed: &[Removed],
+    step: &Step,
+    now: i64,
+    value: &str,
+) -> (Map, Vec<Removed>, Outcome) {
+    let (mut map, mut removed) = (map.clone(), removed.to_vec());
     let outcome = match step {
         Step::Add { name, scope, life } => {
             if map.contains_key(name) {
-                return (map, Outcome::Refused);
+                return (map, removed, Outcome::Refused);
             }
             let expires = life.map(|life| now + life);
             let scopes = BTreeSet::from([*scope]);
@@ -486,15 +527,35 @@ fn expected(map: &Map, step: &Step, now: i64, value: &str) -> (Map, Outcome) {
             Outcome::Done
         }
         Step::Remove { name } => {
-            if map.remove(name).is_some() {
-                Outcome::Done
-            } else {
-                Outcome::Refused
+            let Some(mut key) = map.remove(name) else { return (map, removed, Outcome::Refused) };
+            key.settle(now);
+            removed.push(Removed { name: *name, key, since: now, gone: false });
+            Outcome::Done
+        }
+        Step::Wipe { name } => {
+            let there = removed.len();
+            if map.remove(name).is_none() {
+                removed.retain(|removed| removed.name != *name);
+                if removed.len() == there {
+                    return (map, removed, Outcome::Refused);
+                }
             }
+            Outcome::Done
+        }
+        Step::Undelete { name, to } => {
+            let wanted = to.unwrap_or(*name);
+            let last = removed.iter().rposition(|removed| removed.name == *name);
+            let Some(last) = last.filter(|_| !map.contains_key(&wanted)) else {
+                return (map, removed, Outcome::Refused);
+            };
+            let mut key = removed.remove(last).key;
+            key.settle(now);
+            map.insert(wanted, key);
+            Outcome::Done
         }
         Step::Rename { name, to } => {
             if !map.contains_key(name) || name != to && map.contains_key(to) {
-                return (map, Outcome::Refused);
+                return (map, removed, Outcome::Refused);
             }
             let mut key = map.remove(name).unwrap();
             key.settle(now);
@@ -512,7 +573,7 @@ fn expected(map: &Map, step: &Step, now: i64, value: &str) -> (Map, Outcome) {
         },
         Step::Clock(_) | Step::Reopen | Step::Keep | Step::PutBack => Outcome::Done,
     };
-    (map, outcome)
+    (map, removed, outcome)
 }
 
 fn of_key(key: &mut Key, step: &Step, now: i64, value: &str) -> Outcome {
@@ -662,6 +723,10 @@ fn perform(
             edit(*number, Edit { expires: Some(at(life)), ..Edit::default() })
         }
         Step::Remove { name: number } => key::remove(vault, access, world, &[name(*number)]).map(drop),
+        Step::Wipe { name: number } => key::wipe(vault, access, world, &[name(*number)]).map(drop),
+        Step::Undelete { name: number, to } => {
+            key::undelete(vault, access, world, &name(*number), to.map(name).as_ref()).map(drop)
+        }
         Step::Clock(_) | Step::Reopen | Step::Keep | Step::PutBack => Ok(()),
     }
 }

@@ -71,6 +71,7 @@ pub(crate) enum Keys {
     #[command(visible_alias = "ls")]
     List(cmd::list::List),
     Edit(cmd::edit::Edit),
+    Copy(cmd::copy::Copy),
     Rotate(cmd::rotate::Rotate),
     Rollback(cmd::rollback::Rollback),
     History(cmd::history::History),
@@ -79,6 +80,7 @@ pub(crate) enum Keys {
     Enable(cmd::enable::Enable),
     #[command(visible_alias = "rm")]
     Remove(cmd::remove::Remove),
+    Undelete(cmd::undelete::Undelete),
 }
 
 #[derive(Debug, Subcommand)]

@@ -131,6 +131,15 @@ pub(super) fn more_keys() -> ArgValueCompleter {
     })
 }
 
+/// Completes the name of a removed key.
+pub(super) fn removed_keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let names =
+            open_session().and_then(|(mut vault, access)| key::removed_names(&mut vault, &access).ok());
+        beginning_with(current, names.unwrap_or_default().iter().map(keyvault_core::name::KeyName::as_str))
+    })
+}
+
 /// Completes the key of `VAR=NAME` and `N=NAME`.
 pub(super) fn mapped_keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {

@@ -6,7 +6,7 @@ from crypto import derive, equal, mac
 from failure import Damaged, Malformed, Newer, NotSealed
 
 ACTIONS = set(
-    "init unlock generate add edit remove import export exec reveal adopt rotate rollback revoke disable enable passwd recover rekey"
+    "init unlock generate add edit remove undelete import export exec reveal adopt rotate rollback revoke disable enable passwd recover rekey"
     " slot restore token bundle".split()
 )
 NO_MAC = bytes(32)
@@ -60,6 +60,7 @@ FIELDS = {
     15: _session,
     17: _broken,
     19: lambda reader: reader.u64(),
+    21: lambda reader: reader.list(lambda: reader.take(16)),
 }
 
 

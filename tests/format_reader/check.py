@@ -43,7 +43,7 @@ class _Check:
             if self.file.raw(f"SELECT count(*) FROM {table}")[0][0] > 1:
                 self.find("file", "second-row")
         self.read_columns()
-        for part in (self.record, self.log, self.slots, self.keys_there, self.scopes, self.names, self.ledgers, self.tokens, self.sets, self.others):
+        for part in (self.record, self.log, self.slots, self.keys_there, self.scopes, self.names, self.removed, self.ledgers, self.tokens, self.sets, self.others):
             part()
         self.strays()
         self.nodes()
@@ -279,6 +279,22 @@ class _Check:
         except Failure:
             raise Damaged("reads-chain") from None
         self.chain(ledger.id, keys, first_key, ledger.count, ledger.mac)
+
+    def removed(self):
+        """Removed keys, their places, and the values of their versions."""
+        for row in self.objects(tree.REMOVED):
+            at = row[0]
+            key = self.opened_object(tree.REMOVED, row)
+            named = f"removed key {key.name if key else at.hex()}"
+            key = self.attempt(named, lambda: self.vault.object_at(tree.REMOVED, at))
+            if key is None:
+                continue
+            if not self.at_its_tag(tree.REMOVED, key.id, at):
+                self.find(named, "removed-place")
+            for version in key.versions:
+                if version.digest is not None:
+                    self.version_rows.add((key.id, version.number))
+                    self.attempt(f"{named} version {version.number}", lambda: self.vault.value(key, version))
 
     def tokens(self):
         """The list of tokens, their records, the places of those, views, grants, and ledgers."""

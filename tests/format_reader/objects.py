@@ -89,6 +89,9 @@ class Key:
 
     def __init__(self, plain):
         decode(unpad(plain), self._read)
+        self._hold()
+
+    def _hold(self):
         if self.klass != HELD:
             raise Malformed
         grammar.name(self.name)
@@ -129,6 +132,22 @@ class Key:
         self.next_version = reader.u32()
         self.versions = reader.list(lambda: Version(reader))
         reader.extensions()
+
+
+class RemovedKey(Key):
+    """A key that was removed, out of its padding."""
+
+    def __init__(self, plain):
+        super().__init__(plain)
+        if self.place != self.id:
+            raise Malformed
+
+    def _read(self, reader):
+        self.place = reader.bytes()
+        self.removed = reader.i64()
+        self.removed_by = reader.u64()
+        self.due = reader.option(reader.i64)
+        super()._read(reader)
 
 
 class Scope:

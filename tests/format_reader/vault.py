@@ -7,13 +7,13 @@ from codec import u8, u32, unpad
 from crypto import derive, digest, epochs_signer, equal, mac, sha256
 from failure import Alarm, Damaged, Failure, Hostile, Malformed, NotSealed, structure
 from file import VAULTS_LEDGER, VaultFile
-from objects import Key, Ledgers, Names, Scope, Tokens
+from objects import Key, Ledgers, Names, RemovedKey, Scope, Tokens
 from record import Record
 from tokens import TokenRecord
-from tree import HEADER, KEY, LEDGERS, NAMES, SCOPE, SLOT, TOKEN, TOKENS
+from tree import HEADER, KEY, LEDGERS, NAMES, REMOVED, SCOPE, SLOT, TOKEN, TOKENS
 
-WORDS = {KEY: "key", SCOPE: "scope", TOKEN: "token", NAMES: "names", TOKENS: "tokens", LEDGERS: "ledgers"}
-STRUCTURES = {KEY: Key, SCOPE: Scope, TOKEN: TokenRecord, NAMES: Names, TOKENS: Tokens, LEDGERS: Ledgers}
+WORDS = {KEY: "key", SCOPE: "scope", TOKEN: "token", NAMES: "names", TOKENS: "tokens", REMOVED: "removed", LEDGERS: "ledgers"}
+STRUCTURES = {KEY: Key, SCOPE: Scope, TOKEN: TokenRecord, NAMES: Names, TOKENS: Tokens, REMOVED: RemovedKey, LEDGERS: Ledgers}
 
 
 class Vault:

@@ -34,7 +34,7 @@ pub fn apart() -> World {
     }
     part(&world);
     world.run(&["revoke", "api", "--reason", "found in a log"]).ok();
-    world.run(&["remove", "gone", "--yes"]).ok();
+    world.run(&["remove", "gone", "--wipe", "--yes"]).ok();
     world.run(&["generate", "here-only", "--expires", "30d"]).ok();
     world
         .run(&["edit", "quiet", "--note", "of the old laptop", "--scope", "test", "--tag", "owner=ada"])

@@ -116,7 +116,7 @@ fn what_is_revoked_here_stays_so_even_if_the_key_is_gone() {
         there(&world, &format!("printf good | keyvault rotate {name} --stdin")).ok();
         world.run(&["revoke", name]).ok();
     }
-    world.run(&["remove", "removed", "--yes"]).ok();
+    world.run(&["remove", "removed", "--wipe", "--yes"]).ok();
     world.run(&["revoke", "wiped", "--wipe"]).ok();
     world.advance(hours(1));
     take(&world, &["there", "removed", "wiped"]).reports("
@@ -273,7 +273,7 @@ fn keys_come_from_a_copy_of_before_a_rekey_too() {
     add(&world, "a", "value-a");
     add(&world, "b", "value-b");
     part(&world);
-    world.run(&["remove", "a", "--yes"]).ok();
+    world.run(&["remove", "a", "--wipe", "--yes"]).ok();
     world.run_with_input(&["rotate", "b", "--stdin"], "here").ok();
     world.advance(hours(1));
     there(&world, "printf there | keyvault rotate b --stdin").ok();

@@ -16,6 +16,7 @@ mod malformed;
 mod misplaced;
 mod pinned;
 mod reasons;
+mod removed;
 mod replay;
 mod set;
 mod slots;
@@ -69,6 +70,7 @@ fn write(kit: &Kit) {
     malformed::all(&mut set);
     pinned::all(&mut set);
     machines::all(&mut set);
+    removed::all(&mut set);
     set.write(&kit.folder);
     let path = kit.folder.join("README.md");
     let page = std::fs::read_to_string(&path).unwrap();

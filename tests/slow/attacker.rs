@@ -128,6 +128,12 @@ impl Owner {
         with_world(folder.path(), |world| key::edit(vault, access, world, &[name(number)], edit)).unwrap();
     }
 
+    fn undelete(&mut self, number: usize) {
+        let Self { folder, vault, access, .. } = self;
+        with_world(folder.path(), |world| key::undelete(vault, access, world, &name(number), None).map(drop))
+            .unwrap();
+    }
+
     fn remove(&mut self, number: usize) {
         let Self { folder, access, vault } = self;
         with_world(folder.path(), |world| key::remove(vault, access, world, &[name(number)])).unwrap();
@@ -402,6 +408,10 @@ fn an_expired_token_learns_nothing_from_a_later_change() {
     copies.push(owner.copy("added.db"));
     owner.remove(5);
     copies.push(owner.copy("removed.db"));
+    owner.undelete(5);
+    copies.push(owner.copy("undeleted.db"));
+    owner.remove(5);
+    copies.push(owner.copy("removed-again.db"));
     for copy in &copies {
         let now = granted(&token, copy);
         assert!(now.is_subset(&before), "{}: {} more", copy.display(), now.difference(&before).count());

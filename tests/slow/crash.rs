@@ -53,7 +53,7 @@ struct Deed {
     prepare: fn(&World),
 }
 
-const DEEDS: [Deed; 16] = [
+const DEEDS: [Deed; 18] = [
     Deed { name: "generate", arguments: &["generate", "new", "--scope", "s"], input: "", prepare: nothing },
     Deed { name: "add", arguments: &["add", "new", "--scope", "u"], input: "added", prepare: nothing },
     Deed {
@@ -63,6 +63,13 @@ const DEEDS: [Deed; 16] = [
         prepare: nothing,
     },
     Deed { name: "remove", arguments: &["remove", "a", "b", "--yes"], input: "", prepare: nothing },
+    Deed {
+        name: "remove --wipe",
+        arguments: &["remove", "a", "--wipe", "--yes"],
+        input: "",
+        prepare: nothing,
+    },
+    Deed { name: "undelete", arguments: &["undelete", "a", "--as", "z"], input: "", prepare: removed },
     Deed {
         name: "import",
         arguments: &["import", "-", "--on-conflict", "replace", "--scope", "s"],
@@ -98,6 +105,10 @@ const DEEDS: [Deed; 16] = [
 ];
 
 fn nothing(_: &World) {}
+
+fn removed(world: &World) {
+    world.run(&["remove", "a", "b", "--yes"]).ok();
+}
 
 fn rotated(world: &World) {
     world.run_with_input(&["rotate", "a", "--grace", "1h"], "second-a").ok();

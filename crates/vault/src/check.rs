@@ -19,6 +19,7 @@ use keyvault_os::process::cores::on_all_cores;
 use super::error::{VaultError, is_damage};
 use super::file::open::{Access, Vault};
 use super::key::record::{KeyRecord, Version};
+use super::key::removal::RemovedKey;
 use super::tx::VerifiedTx;
 use super::tx::index::{Entry, Index, Names, Scopes, bucket_of};
 use super::tx::leaf;
@@ -81,11 +82,11 @@ pub fn run(vault: &mut Vault, access: &Access) -> Result<Checked, VaultError> {
     let root = vault.seed_key(access);
     let witness = vault.pins.witness(&vault.identity(), vault.place());
     vault.read(access, |tx| {
-        let (mut check, key_records) = Check::rows(tx)?;
+        let (mut check, key_records, removed) = Check::rows(tx)?;
         for fault in tx.rows.page_faults()? {
             check.find("file", &fault);
         }
-        let versions = check.values(tx, &key_records)?;
+        let versions = check.values(tx, &key_records, &removed)?;
         let verified = audit::verify(tx.rows, &tx.daily.audit, &tx.identity, seed);
         let audit = match verified {
             Ok(verified) => {
@@ -145,7 +146,26 @@ pub(super) struct Tagged {
 }
 
 /// A version with its sealed texts.
-type Unopened<'i> = (&'i KeyRecord, &'i Version, VersionRow);
+type Unopened<'i> = (Of<'i>, &'i Version, VersionRow);
+
+/// The key that a version is of.
+#[derive(Clone, Copy)]
+struct Of<'i> {
+    key: &'i KeyRecord,
+    is_removed: bool,
+}
+
+impl Of<'_> {
+    /// The version as findings name it.
+    fn version(self, version: &Version) -> String {
+        let key = if self.is_removed { named_removed(self.key) } else { format!("key {}", self.key.name) };
+        format!("{key} version {}", version.number)
+    }
+}
+
+fn named_removed(key: &KeyRecord) -> String {
+    format!("removed key {}", key.name)
+}
 
 pub(super) struct Check {
     findings: Vec<Finding>,
@@ -154,8 +174,9 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Every row but those of values and of the log, held against the tree and against the others; the keys among them.
-    pub(super) fn rows(tx: &mut VerifiedTx<'_>) -> Result<(Self, Vec<Tagged>), VaultError> {
+    /// Every row but those of values and of the log, held against the tree and against the others; the keys and removed keys
+    /// among them.
+    pub(super) fn rows(tx: &mut VerifiedTx<'_>) -> Result<(Self, Vec<Tagged>, Vec<RemovedKey>), VaultError> {
         tx.rows.pass_over_malformed();
         let mut check = Self { findings: Vec::new(), leaves: BTreeMap::new() };
         for fault in tx.tree.check()? {
@@ -167,6 +188,7 @@ impl Check {
         let keys = check.keys(tx)?;
         check.scopes(tx, &keys)?;
         check.names(tx, &keys)?;
+        let removed = check.removed(tx)?;
         check.tokens(tx, &keys)?;
         check.unknown_objects(tx)?;
         let issued = issued::find(tx)?;
@@ -185,7 +207,7 @@ impl Check {
         for table in tx.rows.malformed() {
             check.find(&table, "has rows of another shape");
         }
-        Ok((check, keys))
+        Ok((check, keys, removed))
     }
 
     /// The findings, in the order in which rows were looked at.
@@ -304,20 +326,45 @@ impl Check {
         Ok(keys)
     }
 
-    fn values(&mut self, tx: &VerifiedTx<'_>, key_records: &[Tagged]) -> Result<usize, VaultError> {
-        let mut named: BTreeMap<([u8; 16], u32), (&KeyRecord, &Version)> = key_records
-            .iter()
-            .flat_map(|tagged| tagged.key.versions.iter().map(move |version| (&tagged.key, version)))
+    fn removed(&mut self, tx: &VerifiedTx<'_>) -> Result<Vec<RemovedKey>, VaultError> {
+        let mut removed = Vec::new();
+        for row in tx.rows.objects(ObjectKind::Removed)? {
+            let found = tx.opener().object::<RemovedKey>(&row);
+            let named = found.as_ref().map_or_else(|_| row.place(), |found| named_removed(&found.key));
+            self.claim(&named, &row.tag, tx.object_leaf(&row));
+            match found {
+                Ok(found) if tx.object_tag(ObjectKind::Removed, &found.key.id) == row.tag => {
+                    removed.push(found);
+                }
+                Ok(_) => self.find(&named, "stands where another key belongs"),
+                Err(error) => self.find(&named, &error.fault()),
+            }
+        }
+        Ok(removed)
+    }
+
+    fn values(
+        &mut self,
+        tx: &VerifiedTx<'_>,
+        key_records: &[Tagged],
+        removed: &[RemovedKey],
+    ) -> Result<usize, VaultError> {
+        let keys = key_records.iter().map(|tagged| (&tagged.key, false));
+        let keys = keys.chain(removed.iter().map(|removed| (&removed.key, true)));
+        let mut named: BTreeMap<([u8; 16], u32), (Of<'_>, &Version)> = keys
+            .flat_map(|(key, is_removed)| {
+                key.versions.iter().map(move |version| (Of { key, is_removed }, version))
+            })
             .filter(|(_, version)| version.digest.is_some())
-            .map(|(key, version)| ((key.id, version.number), (key, version)))
+            .map(|(of, version)| ((of.key.id, version.number), (of, version)))
             .collect();
         let count = named.len();
         // A load at a time: rows are read here, in the order in which they lie, and opened on all cores.
         let (mut load, mut bytes) = (Vec::new(), 0);
         tx.rows.each_version(|id, number, row| {
-            if let Some((key, version)) = named.remove(&(id, number)) {
+            if let Some((of, version)) = named.remove(&(id, number)) {
                 bytes += row.wrapped.len() + row.sealed.len();
-                load.push((key, version, row));
+                load.push((of, version, row));
             }
             if bytes >= LOAD_BYTES {
                 self.open_values(tx, &load);
@@ -327,8 +374,8 @@ impl Check {
             Ok(())
         })?;
         self.open_values(tx, &load);
-        for (key, version) in named.into_values() {
-            self.find(&format!("key {} version {}", key.name, version.number), "is missing");
+        for (of, version) in named.into_values() {
+            self.find(&of.version(version), "is missing");
         }
         let known = u64::try_from(count).unwrap_or(u64::MAX);
         let rows = tx.rows.count_versions()?;
@@ -342,13 +389,13 @@ impl Check {
 
     fn open_values(&mut self, tx: &VerifiedTx<'_>, load: &[Unopened<'_>]) {
         let opener = tx.opener();
-        let faults = on_all_cores(load, |(key, version, row)| match opener.value(&key.id, version, row) {
+        let faults = on_all_cores(load, |(of, version, row)| match opener.value(&of.key.id, version, row) {
             Ok(_) => None,
             Err(error) => Some(error.fault()),
         });
-        for ((key, version, _), fault) in load.iter().zip(faults) {
+        for ((of, version, _), fault) in load.iter().zip(faults) {
             if let Some(fault) = fault {
-                self.find(&format!("key {} version {}", key.name, version.number), &fault);
+                self.find(&of.version(version), &fault);
             }
         }
     }

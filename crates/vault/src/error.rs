@@ -112,6 +112,21 @@ pub enum VaultError {
     /// Another key has the name of one that is to be taken over.
     #[error("Key `{0}` here is another key than the one in the copy.")]
     NameTaken(KeyName),
+    /// No removed key has this name.
+    #[error("No removed key is named `{name}`.")]
+    NotRemoved {
+        name: KeyName,
+        /// A removed key that was probably meant.
+        near: Option<KeyName>,
+        /// The names of all removed keys, in order and none twice.
+        removed: Vec<KeyName>,
+    },
+    /// A key has the name that a removed one is to be brought back under.
+    #[error("Key `{wanted}` already exists.")]
+    NameInUse { removed: KeyName, wanted: KeyName },
+    /// A key that is to be taken over from a copy is removed here.
+    #[error("Key `{0}` was removed here and can be brought back.")]
+    RemovedHere(KeyName),
     /// These keys have no recipe, and no value was given.
     #[error("These keys were not generated, so each needs a new value: {}.", list(.0))]
     NeedValues(Vec<KeyName>),
@@ -141,6 +156,8 @@ pub enum VaultError {
         missing: Vec<KeyName>,
         /// A key that was probably meant by the first of them.
         near: Option<KeyName>,
+        /// The first of them, if it was removed and can be brought back.
+        removed: Option<KeyName>,
     },
     /// The key has no version of which a value could be read.
     #[error("`{name}` is {status}, so its value is not shown.")]
@@ -325,7 +342,7 @@ mod tests {
         let missing = |near: Option<&str>| {
             let key = |text: &str| KeyName::parse(text).ok();
             let missing = key("sk_live_4eC39HqLyjWDarjtT1zdp7dc").into_iter().collect();
-            VaultError::NoSuchKeys { missing, near: near.and_then(key) }.to_string()
+            VaultError::NoSuchKeys { missing, near: near.and_then(key), removed: None }.to_string()
         };
         assert!(!missing(None).contains("4eC39"));
         assert!(missing(Some("sk_live_4eC39HqLyjWDarjtT1zdp7dd")).contains("4eC39HqLyjWDarjtT1zdp7dc"));

@@ -41,6 +41,7 @@ pub use key::record::{
     Alarm, Decoy, Disabled, KeyRecord, OnTrip, Rotation, RotationMode, RotationOutcome, RotationStep, Status,
     Version, VersionOrigin, VersionState,
 };
+pub use key::removal::{RemovedKey, Undeleted};
 pub use key::rotate::{History, NewValue, Revocation, Terms, Which};
 pub use ledger::Ledgers;
 pub use slot::rekey::{RekeyPreview, Rekeyed};

@@ -96,7 +96,7 @@ pub(super) fn create(
     Ok(code::DONE)
 }
 
-fn hint_unreadable(context: &Context, key: &KeyRecord) {
+pub(super) fn hint_unreadable(context: &Context, key: &KeyRecord) {
     if !key.variable.readable_by_shells() {
         context.ui.warn(&format!(
             "Shells cannot read the variable {}. Name another with `--env VAR`.",

@@ -19,7 +19,7 @@ use crate::cli::output::{self, Ui};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, Scope, TagKey};
 use keyvault_core::secret::SecretBytes;
-use keyvault_vault::{KeyRecord, Names, Status, Version, key};
+use keyvault_vault::{KeyRecord, Names, RemovedKey, Status, Version, key};
 
 /// List keys.
 ///
@@ -42,6 +42,9 @@ pub(crate) struct List {
     /// Keys that expire within this time, including expired ones
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
     expiring: Option<Duration>,
+    /// Removed keys, and how long each can still be brought back
+    #[arg(long, conflicts_with_all = ["status", "expiring", "sort", "columns", "wide"])]
+    removed: bool,
     /// name, created (newest first), or expires (soonest first)
     #[arg(
         long,
@@ -200,6 +203,10 @@ impl List {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
         let now = context.now();
+        if self.removed {
+            let removed = key::removed(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
+            return self.list_removed(&removed, context);
+        }
         // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.
         let mut key_records =
             ManuallyDrop::new(key::list(&mut vault, &access).map_err(|error| Failure::of(error, &path))?);
@@ -233,6 +240,44 @@ impl List {
             if context.ui.out_is_terminal() && context.ui.err_is_terminal() {
                 context.ui.note(&count(&key_records, all, now));
             }
+        }
+        Ok(code::DONE)
+    }
+
+    fn list_removed(&self, removed: &[RemovedKey], context: &Context) -> Result<u8, Failure> {
+        let now = context.now();
+        let shown: Vec<_> = removed.iter().filter(|removed| self.wants(&removed.key, now)).collect();
+        if context.ui.json {
+            let keys: Vec<_> = shown.iter().map(|removed| KeyJson::of_removed(removed, now)).collect();
+            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+        } else if shown.is_empty() {
+            context.ui.note(if removed.is_empty() {
+                "No removed keys."
+            } else {
+                "No matching removed keys."
+            });
+        } else {
+            let mut table = Table::new([
+                Column::whole("NAME"),
+                Column::broken("SCOPES").spare(2),
+                Column::number("VER").spare(1),
+                Column::whole("REMOVED"),
+                Column::number("LEFT"),
+            ]);
+            for removed in shown {
+                let left = (removed.until() > now).then(|| time::between(now, removed.until()));
+                table.row([
+                    removed.key.name.to_string(),
+                    view::joined(removed.key.scopes.iter()),
+                    removed
+                        .key
+                        .current()
+                        .map_or_else(|| "-".to_owned(), |version| version.number.to_string()),
+                    time::relative(removed.removed, now),
+                    left.unwrap_or_else(|| "0d".to_owned()),
+                ]);
+            }
+            context.ui.paged(&table.text(&context.ui))?;
         }
         Ok(code::DONE)
     }

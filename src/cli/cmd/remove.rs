@@ -1,24 +1,30 @@
 //! `keyvault remove`
 
 use clap::Args;
-use keyvault_vault::{VaultError, key};
+use keyvault_core::clock::Moment;
+use keyvault_vault::{Access, KeyRecord, RemovedKey, Vault, VaultError, key};
 
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
-use crate::cli::output::view;
+use crate::cli::output::{time, view};
 use crate::cli::prompt;
 use keyvault_core::name::{KeyName, MAX_NAME};
 
-/// Remove keys with all their versions.
+/// Remove keys.
 ///
-/// On a terminal, asks you to type each name; elsewhere, requires --yes. The audit log keeps a record.
+/// A removed key is released to nobody, tokens lose it, and its name is free. `keyvault undelete NAME` brings it back for 30
+/// days; after them, or at once with --wipe, its values are destroyed. On a terminal, asks you to type each name; elsewhere,
+/// requires --yes. The audit log keeps a record.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// The keys' names
     #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
+    /// Destroy all values at once, of removed keys too where no key has the name; this cannot be undone
+    #[arg(long)]
+    wipe: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -27,8 +33,10 @@ pub(crate) struct Remove {
 impl Remove {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         if !self.yes && !context.may_ask() {
+            let what =
+                if self.wipe { "Wiping a key cannot be undone" } else { "Removing a key ends its grants" };
             return Err(Failure::usage(
-                &format!("Removing a key cannot be undone, and {}.", context.unasked()),
+                &format!("{what}, and {}.", context.unasked()),
                 Some("Use `--yes` to confirm."),
             ));
         }
@@ -36,42 +44,70 @@ impl Remove {
         let path = vault.path().to_owned();
         // A name that is not there is said before anything is asked.
         for name in &self.names {
-            // Any other error may be in the way of the removal too, and is reported there.
-            if let Err(error @ VaultError::NoSuchKeys { .. }) = key::show(&mut vault, &access, name) {
-                return Err(Failure::of(error, &path));
-            }
+            self.find(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
         }
         if !self.yes {
             for name in &self.names {
-                confirm(context, name)?;
+                self.confirm(context, name)?;
             }
         }
-        let removed = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
-            key::remove(vault, access, world, &self.names)
-        })?;
-        if context.ui.json {
-            let names: Vec<_> = removed.iter().map(|key| key.name.as_str()).collect();
-            context.ui.print_json(&serde_json::json!({ "removed": names }))?;
+        if self.wipe {
+            let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
+                key::wipe(vault, access, world, &self.names)
+            })?;
+            tell(context, "Wiped", wiped.iter().map(|key| (key, None)))
         } else {
-            for key in &removed {
-                let versions = view::counted(key.versions.len(), "version");
-                context.ui.note(&format!("Removed `{}` with {versions}.", key.name));
-            }
+            let removed =
+                context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
+                    key::remove(vault, access, world, &self.names)
+                })?;
+            let until = |removed: &RemovedKey| Some(removed.until());
+            tell(context, "Removed", removed.iter().map(|removed| (&removed.key, until(removed))))
         }
-        Ok(code::DONE)
     }
-}
 
-fn confirm(context: &Context, name: &KeyName) -> Result<(), Failure> {
-    let question = format!("This permanently removes {name}. Type its name");
-    let typed = prompt::line(&question, MAX_NAME)?;
-    if typed.is_some_and(|typed| typed.expose() == name.as_str().as_bytes()) {
-        Ok(())
-    } else {
+    /// Any other error than that there is no such key may be in the way of the removal too, and is reported there.
+    fn find(&self, vault: &mut Vault, access: &Access, name: &KeyName) -> Result<(), VaultError> {
+        let Err(error @ VaultError::NoSuchKeys { .. }) = key::show(vault, access, name) else {
+            return Ok(());
+        };
+        let is_removed =
+            self.wipe && key::removed_names(vault, access).map_or(true, |removed| removed.contains(name));
+        if is_removed { Ok(()) } else { Err(error) }
+    }
+
+    fn confirm(&self, context: &Context, name: &KeyName) -> Result<(), Failure> {
+        let what = if self.wipe { "permanently destroys" } else { "removes" };
+        let typed = prompt::line(&format!("This {what} {name}. Type its name"), MAX_NAME)?;
+        if typed.is_some_and(|typed| typed.expose() == name.as_str().as_bytes()) {
+            return Ok(());
+        }
         context.ui.note("The name doesn't match.");
         Err(Failure::refused(
             "Nothing was removed.",
             Some("Type the name as `keyvault list` shows it, or use `--yes` to remove without being asked."),
         ))
     }
+}
+
+/// Names the keys, and until when each can be brought back.
+fn tell<'k>(
+    context: &Context,
+    deed: &str,
+    keys: impl Iterator<Item = (&'k KeyRecord, Option<Moment>)> + Clone,
+) -> Result<u8, Failure> {
+    if context.ui.json {
+        let names: Vec<_> = keys.clone().map(|(key, _)| key.name.as_str()).collect();
+        let until = keys.filter_map(|(_, until)| until).min().map(time::rfc3339);
+        context.ui.print_json(&serde_json::json!({ "removed": names, "until": until }))?;
+        return Ok(code::DONE);
+    }
+    for (key, until) in keys {
+        let versions = view::counted(key.versions.len(), "version");
+        let back = until.map(|until| {
+            format!("\n`keyvault undelete {}` brings it back until {}.", key.name, time::local(until))
+        });
+        context.ui.note(&format!("{deed} `{}` with {versions}.{}", key.name, back.unwrap_or_default()));
+    }
+    Ok(code::DONE)
 }

@@ -76,9 +76,25 @@ impl Failure {
             VaultError::NameTaken(name) => refused(format!(
                 "Nothing was changed. Give the one here another name first: keyvault edit {name} --rename NEW"
             )),
-            VaultError::NoSuchKeys { missing, near } if hides_its_name(missing, near.as_ref()) => not_found(
-                "If it is a value, treat it as leaked. Give values at a prompt, or with `--stdin` or `--file`.",
-            ),
+            VaultError::NoSuchKeys { missing, near, .. } if hides_its_name(missing, near.as_ref()) => {
+                not_found(
+                    "If it is a value, treat it as leaked. Give values at a prompt, or with `--stdin` or `--file`.",
+                )
+            }
+            VaultError::NoSuchKeys { removed: Some(removed), .. } => {
+                not_found(format!("`{removed}` was removed. To bring it back: keyvault undelete {removed}"))
+            }
+            VaultError::NotRemoved { near, removed, .. } => not_found(match removed.len() {
+                0 => "No removed keys are kept.".to_owned(),
+                1..=5 if near.is_none() => format!("Removed keys: {}.", list(removed)),
+                _ => did_you_mean(near.as_ref(), "Run `keyvault list --removed` to see all removed keys."),
+            }),
+            VaultError::NameInUse { removed, .. } => refused(format!(
+                "Nothing was changed. Bring the removed key back under another name: keyvault undelete {removed} --as NEW"
+            )),
+            VaultError::RemovedHere(name) => {
+                refused(format!("Nothing was changed. Bring it back first: keyvault undelete {name}"))
+            }
             VaultError::NoSuchKeys { near, .. } => {
                 not_found(did_you_mean(near.as_ref(), "Run `keyvault list` to see all keys."))
             }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use keyvault_core::clock::Moment;
 use keyvault_core::secret::SecretBytes;
 pub(crate) use keyvault_core::text::counted;
-use keyvault_vault::{KeyRecord, Status, Version};
+use keyvault_vault::{KeyRecord, RemovedKey, Status, Version};
 
 use super::time;
 use crate::cli::output::{self, Ui};
@@ -46,6 +46,10 @@ pub(crate) struct KeyJson {
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,6 +89,18 @@ impl KeyJson {
             is_public: key_record.public,
             value: None,
             value_base64: None,
+            removed: None,
+            until: None,
+        }
+    }
+
+    /// The columns of `list`, with when the key was removed and until when it can be brought back.
+    #[must_use]
+    pub(crate) fn of_removed(removed: &RemovedKey, now: Moment) -> Self {
+        Self {
+            removed: Some(time::rfc3339(removed.removed)),
+            until: Some(time::rfc3339(removed.until())),
+            ..Self::of(&removed.key, now)
         }
     }
 

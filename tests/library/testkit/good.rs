@@ -199,7 +199,7 @@ fn other_writers(set: &mut Set) {
         good(&format!("object-of-kind-{kind}"), &comment, &|f| f.put_object(kind, b"later", &later));
     }
     good("objects-of-later-kinds", "there are objects of several later kinds, two of one", &|f| {
-        for (kind, name) in [(9, "later"), (9, "another"), (14, "a"), (130, "later"), (255, "")] {
+        for (kind, name) in [(9, "later"), (9, "another"), (13, "a"), (130, "later"), (255, "")] {
             f.put_object(kind, name.as_bytes(), &[text(name), vec![7; 300]].concat());
         }
     });

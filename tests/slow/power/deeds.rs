@@ -29,7 +29,7 @@ const fn deed(act: fn(&mut Stage)) -> Deed {
     Deed { act, slow: false }
 }
 
-pub const DEEDS: [Deed; 22] = [
+pub const DEEDS: [Deed; 24] = [
     deed(generate),
     deed(add),
     deed(add_long),
@@ -41,6 +41,8 @@ pub const DEEDS: [Deed; 22] = [
     deed(edit),
     deed(edit_on_one_handle),
     deed(remove),
+    deed(remove_and_undelete),
+    deed(wipe),
     deed(import),
     deed(read),
     deed(read_often),
@@ -148,6 +150,21 @@ fn remove(stage: &mut Stage) {
     let names: Vec<_> = stage.alive(4).into_iter().take(2).map(|key| key.name).collect();
     stage.act(|vault, access, world| key::remove(vault, access, world, &names));
     stage.done("remove");
+}
+
+fn remove_and_undelete(stage: &mut Stage) {
+    let name = stage.alive(1)[0].name.clone();
+    stage.act(|vault, access, world| key::remove(vault, access, world, std::slice::from_ref(&name)));
+    stage.done("remove");
+    let rename = stage.chance.percent(50).then(|| stage.new_name());
+    stage.act(|vault, access, world| key::undelete(vault, access, world, &name, rename.as_ref()));
+    stage.done("undelete");
+}
+
+fn wipe(stage: &mut Stage) {
+    let name = stage.alive(3)[0].name.clone();
+    stage.act(|vault, access, world| key::wipe(vault, access, world, &[name]));
+    stage.done("remove --wipe");
 }
 
 fn import(stage: &mut Stage) {

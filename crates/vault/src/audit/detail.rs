@@ -22,13 +22,17 @@ pub trait Detail: BorshSerialize + BorshDeserialize {
 #[derive(BorshSerialize, BorshDeserialize)]
 pub(super) struct Missing(pub(super) u64);
 
-/// The key of an `edit` has this name from here on.
+/// The key of an `edit` or an `undelete` has this name from here on.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Renamed(pub KeyName);
 
-/// The values of the versions that a `revoke` names went too.
+/// The values of the versions that a `revoke` names went too, or the keys that a `remove` names with all of theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Wiped;
+
+/// Keys that a `remove` keeps, or that an `undelete` brings back, in the order in which the event names them.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct KeptIds(pub(crate) Vec<[u8; 16]>);
 
 /// The change of a `token`.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -104,12 +108,12 @@ impl Detail for Missing {
 
 impl Detail for Renamed {
     const FIELD: u16 = 3;
-    const ON: &'static [Action] = &[Action::Edit];
+    const ON: &'static [Action] = &[Action::Edit, Action::Undelete];
 }
 
 impl Detail for Wiped {
     const FIELD: u16 = 5;
-    const ON: &'static [Action] = &[Action::Revoke];
+    const ON: &'static [Action] = &[Action::Revoke, Action::Remove];
 }
 
 impl Detail for TokenChange {
@@ -147,6 +151,11 @@ impl Detail for AfterChange {
     const ON: &'static [Action] = OfSession::ON;
 }
 
+impl Detail for KeptIds {
+    const FIELD: u16 = 21;
+    const ON: &'static [Action] = &[Action::Remove, Action::Undelete];
+}
+
 /// Refuses a field that is defined here and is not what it must be.
 pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     fn one<D: Detail>(extensions: &Extensions) -> Result<(), Malformed> {
@@ -161,7 +170,8 @@ pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     one::<DisabledBefore>(extensions)?;
     one::<OfSession>(extensions)?;
     one::<BrokenLedgers>(extensions)?;
-    one::<AfterChange>(extensions)
+    one::<AfterChange>(extensions)?;
+    one::<KeptIds>(extensions)
 }
 
 #[cfg(test)]
@@ -182,7 +192,8 @@ mod tests {
             (15, b"\x01\0\0\0s\0\0\0\0"),
             (17, &[0; 4]),
             (19, &[0; 8]),
-            (21, b"of a later version"),
+            (21, b"\0\0\0\0"),
+            (23, b"of a later version"),
         ] {
             assert_eq!(with(field, bytes), Ok(()), "{field}");
         }
@@ -197,6 +208,7 @@ mod tests {
             (15, b"\x01\0\0\0s"),
             (17, &[1, 0, 0, 0]),
             (19, &[0; 9]),
+            (21, b"\x01\0\0\0id"),
         ] {
             assert_eq!(with(field, bytes), Err(Malformed), "{field}");
         }

@@ -16,6 +16,8 @@ pub enum Action {
     Add,
     Edit,
     Remove,
+    /// A removed key was brought back.
+    Undelete,
     Import,
     Export,
     /// Values were given to a process.
@@ -49,13 +51,14 @@ pub enum Action {
 }
 
 impl Action {
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::Init,
         Self::Unlock,
         Self::Generate,
         Self::Add,
         Self::Edit,
         Self::Remove,
+        Self::Undelete,
         Self::Import,
         Self::Export,
         Self::Exec,
@@ -85,6 +88,7 @@ impl Action {
             Self::Add => "add",
             Self::Edit => "edit",
             Self::Remove => "remove",
+            Self::Undelete => "undelete",
             Self::Import => "import",
             Self::Export => "export",
             Self::Exec => "exec",

@@ -13,7 +13,7 @@ mod event;
 mod verify;
 
 pub(crate) use chain::{AuditKeys, Chain, ChainMark, HeadMark, START, Seed};
-pub(crate) use detail::AfterChange;
+pub(crate) use detail::{AfterChange, KeptIds};
 pub use detail::{BrokenLedgers, Detail, Grace, OfSession, Renamed, TokenChange, TokenDeed, Wiped};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
 pub(crate) use verify::{

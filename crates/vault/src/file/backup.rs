@@ -152,7 +152,7 @@ pub fn difference(
     let seeds = backup.seeds(access);
     let (change, changes, mut found) = backup.read_damaged(access, |tx| {
         let mut found = survivors(tx, seeds)?;
-        found.loss.values = survivors::lost_values(tx, &found.keys)?;
+        found.loss.values = survivors::lost_values(tx, found.every_key())?;
         Ok((tx.change_number(), restore_guard::changes(tx)?, found))
     })?;
     let loss = std::mem::take(&mut found.loss);

@@ -15,7 +15,7 @@ use super::restore_guard::{Changes, Irrevocable};
 use crate::error::{VaultError, is_damage};
 use crate::key::edit::key_ref;
 use crate::key::record::{KeyRecord, Version, VersionState};
-use crate::key::settle;
+use crate::key::{removal, settle};
 
 type KeyId = [u8; 16];
 
@@ -26,6 +26,8 @@ pub struct Contents {
     pub change: u64,
     time: Moment,
     keys: BTreeMap<KeyId, KeyRecord>,
+    /// The names of removed keys.
+    removed: BTreeMap<KeyId, KeyName>,
     log: BTreeMap<[u8; 32], Change>,
 }
 
@@ -139,6 +141,8 @@ pub fn opens(vault: &mut Vault, access: &Access) -> Result<bool, VaultError> {
 pub fn contents(vault: &mut Vault, access: &Access) -> Result<Contents, VaultError> {
     vault.read(access, |tx| {
         let keys = tx.keys()?.into_iter().map(|key| (key.id, key)).collect();
+        let removed = removal::there(tx)?;
+        let removed = removed.into_iter().map(|removed| (removed.key.id, removed.key.name)).collect();
         let mut log = BTreeMap::new();
         audit::read_all(tx.rows, &tx.daily.audit, &tx.identity, &mut |_, event| {
             if event.change.is_some() && event.outcome == Outcome::Done {
@@ -147,7 +151,7 @@ pub fn contents(vault: &mut Vault, access: &Access) -> Result<Contents, VaultErr
                 log.insert(sha256(&event.encode()), Change { time: event.time, removed });
             }
         })?;
-        Ok(Contents { change: tx.change_number(), time: tx.current.record.time, keys, log })
+        Ok(Contents { change: tx.change_number(), time: tx.current.record.time, keys, removed, log })
     })
 }
 
@@ -216,7 +220,7 @@ pub fn plan_takeover(
     }
     if let Some(first) = missing.first() {
         let near = nearest(theirs.into_keys(), first.as_str(), |name| name.as_str());
-        return Err(VaultError::NoSuchKeys { near: near.cloned(), missing });
+        return Err(VaultError::NoSuchKeys { near: near.cloned(), missing, removed: None });
     }
     let mut takeover =
         Takeover { found: there.change, here: here.change, keys: Vec::new(), unchanged: Vec::new() };
@@ -349,6 +353,10 @@ impl Comparison {
                 let pairs = self.matching.pairs(&revoked, &allowed);
                 let last = (now.max(self.here.time), self.here.change);
                 Ok(merged((here, &revoked), (source, &allowed), &pairs, last))
+            }
+            None if self.here.removed.contains_key(&source.id) => {
+                let name = self.here.removed.get(&source.id).unwrap_or(&source.name);
+                Err(VaultError::RemovedHere(name.clone()))
             }
             None if ours.contains_key(&source.name) => Err(VaultError::NameTaken(source.name.clone())),
             None => Ok(added(source, allowed, self.here.change)),

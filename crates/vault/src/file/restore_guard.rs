@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::detail::Spent;
-use crate::audit::{self, Action, Event, Outcome, Renamed, TokenChange, Wiped};
+use crate::audit::{self, Action, Event, KeptIds, Outcome, Renamed, TokenChange, Wiped};
 use crate::store::ObjectKind;
 use crate::store::{SlotRow, TokenId};
 use keyvault_core::crypto::sha256;
@@ -14,6 +14,7 @@ use super::open::{Access, Vault, World};
 use crate::error::{VaultError, is_damage};
 use crate::issued;
 use crate::key::record::{Disabled, KeyRecord, Version, VersionState};
+use crate::key::removal::{self, RemovedKey};
 use crate::key::tombstones::Tombstones;
 use crate::key::versions::REMEMBERED;
 use crate::token::record::TokenRecord;
@@ -30,6 +31,8 @@ pub(crate) struct Irrevocable {
     pub(crate) change: Option<u64>,
     /// Keys that could be read, by their ids.
     pub(crate) keys: BTreeMap<[u8; 16], KeyRecord>,
+    /// Removed keys that could be read, by their ids.
+    pub(crate) removed: BTreeMap<[u8; 16], KeyRecord>,
     tombstones: Tombstones,
     /// Versions that were revoked since the backup, by the names that their keys have there.
     revoked: BTreeMap<String, Vec<Spent>>,
@@ -86,6 +89,7 @@ impl Irrevocable {
             Ok(Self {
                 change: Some(tx.change_number()),
                 keys: keys.into_iter().map(|key| (key.id, key)).collect(),
+                removed: by_id(removal::there(tx)?),
                 tombstones: log.tombstones,
                 revoked: log.refusals.revoked,
                 disabled: log.refusals.disabled,
@@ -109,7 +113,7 @@ impl Irrevocable {
     /// the one that was revoked. As long as the key is here, no number is given to another value.
     pub(crate) fn keep(&self, key: &mut KeyRecord) -> Kept {
         let mut kept = Kept::default();
-        let Some(now) = self.keys.get(&key.id) else {
+        let Some(now) = self.keys.get(&key.id).or_else(|| self.removed.get(&key.id)) else {
             self.tombstones.spent(key).iter().for_each(|spent| kept.spend(key, spent));
             // A key that damage took away has no row and no tombstone that tells of it.
             for spent in self.revoked.get(key.name.as_str()).into_iter().flatten() {
@@ -168,6 +172,10 @@ impl Irrevocable {
     pub(crate) fn name_of(&self, key: &KeyRecord) -> KeyName {
         self.keys.get(&key.id).map_or(&key.name, |key| &key.name).clone()
     }
+}
+
+fn by_id(removed: Vec<RemovedKey>) -> BTreeMap<[u8; 16], KeyRecord> {
+    removed.into_iter().map(|removed| (removed.key.id, removed.key)).collect()
 }
 
 /// The number that a version of the key here has in another copy of the key, where it was taken over from under another.
@@ -245,6 +253,8 @@ struct Refusals {
     disabled: BTreeMap<String, Disabled>,
     /// Names of keys in the backup, by their names now; `None` for a key that is not there.
     in_backup: BTreeMap<String, Option<String>>,
+    /// Those of removed keys, by the keys' ids.
+    of_removed: BTreeMap<[u8; 16], Option<String>>,
 }
 
 impl Refusals {
@@ -283,8 +293,23 @@ impl Refusals {
                     self.in_backup.insert(key.name.clone(), None);
                 }
             }
+            Action::Undelete => {
+                let (Some(KeptIds(ids)), [key]) = (event.get(), event.keys.as_slice()) else { return };
+                // Of a key that was removed before the backup, the backup has the name of its removal.
+                let known = ids.first().and_then(|id| self.of_removed.remove(id));
+                let name = known.unwrap_or_else(|| Some(key.name.clone()));
+                let now = event.get().map_or_else(|| key.name.clone(), |Renamed(new)| new.to_string());
+                self.in_backup.insert(now, name);
+            }
+            Action::Remove => {
+                let kept = event.get::<KeptIds>().into_iter().flat_map(|kept| kept.0);
+                let followed: Vec<_> =
+                    kept.zip(&event.keys).map(|(id, key)| (id, self.name_in_backup(&key.name))).collect();
+                self.of_removed.extend(followed);
+                self.in_backup.extend(names.map(|name| (name, None)));
+            }
             // From here on the name is that of another key.
-            Action::Remove | Action::Generate | Action::Add => {
+            Action::Generate | Action::Add => {
                 self.in_backup.extend(names.map(|name| (name, None)));
             }
             _ => {}
@@ -345,6 +370,7 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     let tags = tx.rows.object_tags(ObjectKind::Key).unwrap_or_default();
     let keys = tags.iter().filter_map(|tag| tx.object_at::<KeyRecord>(tag).ok().flatten());
     let keys = keys.map(|key| (key.id, key)).collect();
+    let removed = by_id(removal::that_hold(tx));
     let rows = tx.rows.objects(ObjectKind::Token).unwrap_or_default();
     let records = rows.iter().filter_map(|row| tx.verified(row).ok()).collect();
     let mut log = Log::default();
@@ -354,6 +380,7 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
         sets: issued::find(tx).map(|found| issued::Replaced(found.sets)).unwrap_or_default(),
         change: Some(tx.change_number()),
         keys,
+        removed,
         tombstones: log.tombstones,
         revoked: log.refusals.revoked,
         disabled: log.refusals.disabled,
@@ -381,11 +408,21 @@ pub(crate) fn keep_irrevocable(
             tx.put_key(&mut key, world.rng)?;
         }
     }
+    for mut removed in removal::there(tx)? {
+        let kept = irrevocable.keep(&mut removed.key);
+        for number in kept.wiped {
+            tx.rows.delete_version(&removed.key.id, number)?;
+        }
+        if kept.changed {
+            removal::put(tx, &mut removed, world)?;
+        }
+    }
     issued::keep_irrevocable(tx, &irrevocable.sets, world)?;
     tx.entries.moved = true;
     token::end_some(tx, |_| true, world)?;
     token::revoke_spent(tx, |record| ends_all || irrevocable.is_spent(record), world)?;
-    Ok(Tombstones::of(irrevocable.keys.values()).and(&irrevocable.tombstones, |id| there.contains(id)))
+    let known = irrevocable.keys.values().chain(irrevocable.removed.values());
+    Ok(Tombstones::of(known).and(&irrevocable.tombstones, |id| there.contains(id)))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::check::{BESIDE_THE_LOG, Check, Finding};
 use crate::error::{VaultError, is_damage};
 use crate::issued::{self, Carried};
 use crate::key::record::{KeyRecord, Version, VersionState};
+use crate::key::removal::RemovedKey;
 use crate::key::tombstones::Tombstones;
 use crate::token::record::TokenRecord;
 use crate::tx::VerifiedTx;
@@ -52,6 +53,7 @@ pub(crate) struct Seeds {
 
 pub(crate) struct Survivors {
     pub(crate) keys: Vec<KeyRecord>,
+    pub(crate) removed: Vec<RemovedKey>,
     pub(crate) slots: Vec<SlotRow>,
     pub(crate) tokens: Vec<TokenRecord>,
     /// Objects of a later version.
@@ -116,7 +118,12 @@ impl Loss {
 }
 
 impl Survivors {
-    /// Tombstones of keys that are gone, which only dropped entries of the log have.
+    /// Keys and removed keys.
+    pub(crate) fn every_key(&self) -> impl Iterator<Item = &KeyRecord> {
+        self.keys.iter().chain(self.removed.iter().map(|removed| &removed.key))
+    }
+
+    /// Tombstones of keys that are gone or removed, which only dropped entries of the log have.
     pub(crate) fn tombstones(&self) -> Tombstones {
         let mut tombstones = Tombstones::default();
         self.log.unproved.iter().filter(|event| event.outcome == Outcome::Done).for_each(|event| {
@@ -142,18 +149,18 @@ impl Version {
 }
 
 /// The versions of these keys that have rows.
-pub(crate) fn named_versions(keys: &[KeyRecord]) -> BTreeSet<([u8; 16], u32)> {
+pub(crate) fn named_versions<'k>(keys: impl Iterator<Item = &'k KeyRecord>) -> BTreeSet<([u8; 16], u32)> {
     let of = |key: &KeyRecord| {
         let id = key.id;
         let there = key.versions.iter().filter(|version| version.digest.is_some());
         there.map(move |version| (id, version.number)).collect::<Vec<_>>()
     };
-    keys.iter().flat_map(of).collect()
+    keys.flat_map(of).collect()
 }
 
 /// Everything that the record proves. Values are not looked at.
 pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivors, VaultError> {
-    let (mut check, _) = Check::rows(tx)?;
+    let (mut check, ..) = Check::rows(tx)?;
     if let Some(what) = &tx.newer {
         check.find("state", &format!("{what}, which this version of keyvault does not know"));
     }
@@ -181,7 +188,14 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivo
         names.extend(tx.opener().object::<Entry<Names>>(row).into_iter().flat_map(|entry| entry.members));
     }
     names.retain(|name| key_records.binary_search_by(|key| key.name.cmp(name)).is_err());
-    match tx.rows.other_versions(&named_versions(&key_records))?.len() {
+    let rows = tx.rows.objects(ObjectKind::Removed)?;
+    let rows = rows.iter().filter(|row| holds_row(row));
+    let removed = rows.filter_map(|row| tx.opener().object::<RemovedKey>(row).ok());
+    // A removed key that is there as a key as well would share its versions' rows with it.
+    let ids: BTreeSet<_> = key_records.iter().map(|key| key.id).collect();
+    let removed: Vec<_> = removed.filter(|removed| !ids.contains(&removed.key.id)).collect();
+    let every_key = key_records.iter().chain(removed.iter().map(|removed| &removed.key));
+    match tx.rows.other_versions(&named_versions(every_key))?.len() {
         0 => {}
         1 => check.find("version", "has 1 row that no key names"),
         count => check.find("version", &format!("has {count} rows that no key names")),
@@ -214,11 +228,14 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivo
     }
     let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
     let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), reads, rows };
-    Ok(Survivors { keys: key_records, slots, tokens, unknown, sets, log, ledgers, loss })
+    Ok(Survivors { keys: key_records, removed, slots, tokens, unknown, sets, log, ledgers, loss })
 }
 
 /// The versions whose values do not hold.
-pub(crate) fn lost_values(tx: &VerifiedTx<'_>, keys: &[KeyRecord]) -> Result<Vec<KeyRef>, VaultError> {
+pub(crate) fn lost_values<'k>(
+    tx: &VerifiedTx<'_>,
+    keys: impl Iterator<Item = &'k KeyRecord>,
+) -> Result<Vec<KeyRef>, VaultError> {
     let mut lost = Vec::new();
     for key in keys {
         for version in key.versions.iter().filter(|version| version.digest.is_some()) {

@@ -1,4 +1,4 @@
-//! Making, looking at, editing and removing keys.
+//! Making, looking at, and editing keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,10 @@ use keyvault_core::recipe::Recipe;
 use keyvault_core::secret::SecretBytes;
 
 use super::record::{KeyRecord, Version, VersionOrigin, VersionState};
-use super::rotate;
-use super::tombstones::Tombstones;
+use super::{removal, rotate};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
-use crate::file::survivors::Loss;
 use crate::tx::VerifiedTx;
-use crate::{file, token};
 
 /// The longest value, in bytes: enough for key stores and certificates, not for files.
 pub(crate) const MAX_VALUE: usize = 16 << 20;
@@ -99,7 +96,7 @@ fn refuse_existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<(), VaultE
     }
 }
 
-fn variable_of(name: &KeyName, variable: Option<&EnvName>) -> Result<EnvName, VaultError> {
+pub(crate) fn variable_of(name: &KeyName, variable: Option<&EnvName>) -> Result<EnvName, VaultError> {
     let own = || name.default_variable().map_err(|why| VaultError::NoVariable { name: name.clone(), why });
     variable.cloned().map_or_else(own, Ok)
 }
@@ -204,37 +201,6 @@ pub fn edit(
     })
 }
 
-/// Removes keys with all their versions, all or none. With root no damage is in the way that costs nothing else.
-pub fn remove(
-    vault: &mut Vault,
-    access: &Access,
-    world: &World<'_>,
-    names: &[KeyName],
-) -> Result<Vec<KeyRecord>, VaultError> {
-    // A removal can wait, so nothing but these keys is dropped for it.
-    let accept = |loss: &Loss| {
-        if loss.keys.is_empty() && loss.log.is_empty() {
-            Ok(())
-        } else {
-            Err(VaultError::WouldDrop(Box::new(loss.clone())))
-        }
-    };
-    let removed = file::change_despite_damage(vault, access, world, names, accept, |tx, dropped| {
-        let (there, gone) = dropped.divide(tx, names)?;
-        let keys = all_existing(tx, &there)?;
-        for key in &keys {
-            delete(tx, key)?;
-        }
-        let mut refs: Vec<_> = keys.iter().map(key_ref).collect();
-        refs.extend(gone.iter().map(|name| KeyRef { name: name.to_string(), version: 0 }));
-        file::tell_gone(gone, None, world);
-        let event = Tombstones::of(&keys).kept_in(world.event(Action::Remove, refs, String::new()));
-        Ok((keys, Some(event)))
-    })?;
-    vault.compact(world);
-    Ok(removed)
-}
-
 /// A key that must be there.
 pub(crate) fn existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<KeyRecord, VaultError> {
     match tx.key(name)? {
@@ -243,9 +209,11 @@ pub(crate) fn existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<KeyRec
     }
 }
 
-pub(crate) fn not_found(tx: &VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
+pub(crate) fn not_found(tx: &mut VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
     let near = missing.first().map(|name| tx.key_like(name)).transpose()?.flatten();
-    Ok(VaultError::NoSuchKeys { missing, near })
+    let removed = removal::that_hold(tx).into_iter().map(|removed| removed.key.name);
+    let removed = missing.first().and_then(|name| removed.into_iter().find(|removed| removed == name));
+    Ok(VaultError::NoSuchKeys { missing, near, removed })
 }
 
 /// Keys that must all be there; all that are missing are named.
@@ -359,13 +327,6 @@ fn edit_one(
     tx.put_key(&mut after, world.rng)?;
     tx.enter_key(Some(before), Some(&after));
     Ok(after)
-}
-
-pub(crate) fn delete(tx: &mut VerifiedTx<'_>, key: &KeyRecord) -> Result<(), VaultError> {
-    tx.delete_key_row(&key.name)?;
-    tx.rows.delete_versions(&key.id)?;
-    tx.enter_key(Some(key), None);
-    token::touch(tx, key.id, None)
 }
 
 /// A key's current version as the log names it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::{Action, Event, Outcome, Renamed};
+use crate::audit::{Action, Event, KeptIds, Outcome, Renamed};
 use keyvault_core::clock::Moment;
 
 use crate::error::VaultError;
@@ -16,6 +16,35 @@ pub struct Usage {
     pub last_read: BTreeMap<String, Moment>,
     /// The latest time in the vault's own log; a token's bearer and a session's holder write what they like.
     pub last_entry: Option<Moment>,
+    removed: OfRemoved<Moment>,
+}
+
+/// The reads of removed keys, by the keys' ids.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OfRemoved<R>(BTreeMap<[u8; 16], R>);
+
+impl<R> Default for OfRemoved<R> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<R> OfRemoved<R> {
+    /// The keys of a `remove` take their reads with them.
+    pub(super) fn take(&mut self, event: &Event, reads: &mut BTreeMap<String, R>) {
+        let mut ids = event.get::<KeptIds>().into_iter().flat_map(|kept| kept.0);
+        for key in &event.keys {
+            let (reads, id) = (reads.remove(&key.name), ids.next());
+            self.0.extend(id.zip(reads));
+        }
+    }
+
+    /// The key of an `undelete` brings its reads back.
+    pub(super) fn bring_back(&mut self, event: &Event, reads: &mut BTreeMap<String, R>) {
+        let (Some(KeptIds(ids)), [key]) = (event.get(), event.keys.as_slice()) else { return };
+        let name = event.get().map_or_else(|| key.name.clone(), |Renamed(new)| new.to_string());
+        reads.extend(ids.first().and_then(|id| self.0.remove(id)).map(|of_key| (name, of_key)));
+    }
 }
 
 impl Usage {
@@ -30,12 +59,11 @@ impl Usage {
                     *last = after(*last, event);
                 }
             }
-            // A key that gets the name later is another one.
-            Action::Remove => {
-                for key in &event.keys {
-                    self.last_read.remove(&key.name);
-                }
+            // A key that gets the name later is another one. An entry without a change wipes a key that was removed before.
+            Action::Remove if event.change.is_some() => {
+                self.removed.take(event, &mut self.last_read);
             }
+            Action::Undelete => self.removed.bring_back(event, &mut self.last_read),
             Action::Edit => {
                 if let (Some(Renamed(new)), [key]) = (event.get(), event.keys.as_slice())
                     && let Some(time) = self.last_read.remove(&key.name)

@@ -12,7 +12,7 @@ use keyvault_core::secret::SecretBytes;
 
 use super::edit;
 use super::edit::key_ref;
-use super::history::after;
+use super::history::{OfRemoved, after};
 use super::record::{KeyRecord, Status, Version, VersionState};
 use crate::error::VaultError;
 use crate::file::open::{Access, Refusal, Vault, World};
@@ -175,33 +175,37 @@ pub fn history(vault: &mut Vault, access: &Access, name: &KeyName) -> Result<His
                 reads.note(event);
             }
         })?;
-        let reads = reads.0.remove(name.as_str()).unwrap_or_default();
+        let reads = reads.of_keys.remove(name.as_str()).unwrap_or_default();
         Ok((key, reads))
     })
 }
 
 /// Per name, per version: the last release. A key is followed through its renames.
 #[derive(Default)]
-struct Reads(BTreeMap<String, BTreeMap<u32, Moment>>);
+struct Reads {
+    of_keys: BTreeMap<String, BTreeMap<u32, Moment>>,
+    removed: OfRemoved<BTreeMap<u32, Moment>>,
+}
 
 impl Reads {
     fn note(&mut self, event: &Event) {
         match event.action {
             Action::Exec | Action::Export | Action::Reveal => {
                 for key in &event.keys {
-                    let reads = self.0.entry(key.name.clone()).or_default();
+                    let reads = self.of_keys.entry(key.name.clone()).or_default();
                     let last = reads.entry(key.version).or_insert(event.time);
                     *last = after(*last, event);
                 }
             }
             Action::Edit => {
                 if let (Some(Renamed(new)), [key]) = (event.get(), event.keys.as_slice())
-                    && let Some(reads) = self.0.remove(&key.name)
+                    && let Some(reads) = self.of_keys.remove(&key.name)
                 {
-                    self.0.insert(new.to_string(), reads);
+                    self.of_keys.insert(new.to_string(), reads);
                 }
             }
-            Action::Remove => event.keys.iter().for_each(|key| drop(self.0.remove(&key.name))),
+            Action::Remove if event.change.is_some() => self.removed.take(event, &mut self.of_keys),
+            Action::Undelete => self.removed.bring_back(event, &mut self.of_keys),
             _ => {}
         }
     }

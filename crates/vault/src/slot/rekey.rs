@@ -189,7 +189,7 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     let seeds = vault.seeds(access);
     vault.read_damaged(access, |tx| {
         let mut found = file::survivors(tx, seeds)?;
-        found.loss.values = file::lost_values(tx, &found.keys)?;
+        found.loss.values = file::lost_values(tx, found.every_key())?;
         found.tokens.retain(|token| token.revoked.is_none() && !token.is_session());
         let names =
             |tokens: &mut dyn Iterator<Item = &TokenRecord>| tokens.map(|token| token.name.clone()).collect();
@@ -297,10 +297,18 @@ pub(crate) fn seal_anew(
         tx.enter_key(None, Some(key));
         progress(done + 1);
     }
+    let mut removed = std::mem::take(&mut found.removed);
+    for removed in &mut removed {
+        if frame.values == Values::SealedAnew {
+            move_values(tx, old, &mut removed.key, &mut found.loss.values, world)?;
+        }
+        key::removal::put(tx, removed, world)?;
+    }
     issued::carry(tx, (old.daily, &old.identity), &found.sets, world.rng)?;
     tx.entries.moved |= !found.sets.is_empty();
     found.unknown.iter().try_for_each(|object| tx.put_unknown(object, world.rng))?;
-    tx.rows.delete_other_versions(&named_versions(&keys))?;
+    let every_key = keys.iter().chain(removed.iter().map(|removed| &removed.key));
+    tx.rows.delete_other_versions(&named_versions(every_key))?;
     Ok(keys)
 }
 

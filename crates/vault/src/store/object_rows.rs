@@ -16,13 +16,15 @@ pub(crate) enum ObjectKind {
     Names = 7,
     /// Which tokens there are.
     Tokens = 8,
+    /// A key that was removed, kept for 30 days.
+    Removed = 14,
     /// The ledgers of the owner's devices.
     Ledgers = 15,
 }
 
 impl ObjectKind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Key, Self::Scope, Self::Token, Self::Names, Self::Tokens, Self::Ledgers];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Key, Self::Scope, Self::Token, Self::Names, Self::Tokens, Self::Removed, Self::Ledgers];
 
     /// As the kind is named in findings.
     pub(crate) fn noun(self) -> &'static str {
@@ -32,6 +34,7 @@ impl ObjectKind {
             Self::Token => "token",
             Self::Names => "names",
             Self::Tokens => "tokens",
+            Self::Removed => "removed key",
             Self::Ledgers => "ledgers",
         }
     }

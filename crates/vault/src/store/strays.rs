@@ -29,7 +29,7 @@ const RULES: [(&str, &str, &str); 18] = [
     (
         "version",
         "of more keys than there are",
-        "SELECT max(0, (SELECT count(DISTINCT key) FROM version) - (SELECT count(*) FROM object WHERE id >> 56 = 3))",
+        "SELECT max(0, (SELECT count(DISTINCT key) FROM version) - (SELECT count(*) FROM object WHERE id >> 56 IN (3, 14)))",
     ),
     ("leaf", "of another shape", "SELECT count(*) FROM leaf WHERE length(tag) <> 16 OR length(digest) <> 16"),
     (

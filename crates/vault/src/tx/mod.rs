@@ -28,6 +28,7 @@ use self::sealed::{Opener, VALUE, VERSION_KEY, of_version};
 use super::error::VaultError;
 use super::file::open::World;
 use super::key::record::{KeyRecord, Version};
+use super::key::removal::{self, RemovedKey};
 use crate::issued::Entries;
 use crate::{issued, ledger, slot, token};
 
@@ -271,9 +272,9 @@ impl<'a> VerifiedTx<'a> {
 
     /// Writes a key's metadata under its next revision.
     pub(crate) fn put_key(&mut self, key: &mut KeyRecord, rng: &dyn Rng) -> Result<(), VaultError> {
+        key.last_change = self.next_change();
         self.put_object(key, key.revision, rng)?;
         key.revision += 1;
-        key.last_change = self.next_change();
         token::touch(self, key.id, Some(key))
     }
 
@@ -312,7 +313,10 @@ impl<'a> VerifiedTx<'a> {
     fn is_of_a_key(&self, (key_id, version): ([u8; 16], u32)) -> Result<bool, VaultError> {
         let opener = self.opener();
         let rows = self.rows.wellformed_objects(ObjectKind::Key)?;
-        let mut keys = rows.iter().filter_map(|row| opener.object::<KeyRecord>(row).ok());
+        let keys = rows.iter().filter_map(|row| opener.object::<KeyRecord>(row).ok());
+        let rows = self.rows.wellformed_objects(ObjectKind::Removed)?;
+        let removed = rows.iter().filter_map(|row| opener.object::<RemovedKey>(row).ok());
+        let mut keys = keys.chain(removed.map(|removed| removed.key));
         Ok(keys.any(|key| key.id == key_id && key.version(version).is_some()))
     }
 
@@ -379,6 +383,7 @@ impl<'a> VerifiedTx<'a> {
         let extensions = self.current.record.extensions.clone();
         self.rewrites("the state record", &extensions);
         self.settle_unknown_objects()?;
+        removal::wipe_overdue(self, world)?;
         let broken = ledger::settle(self, world)?;
         let event = match &broken {
             Some(broken) => event.with(broken),

@@ -58,7 +58,7 @@ fn not_planned(error: VaultError, from: &Path) -> Failure {
         {
             return Failure::of(error, from);
         }
-        VaultError::NoSuchKeys { missing, near } => match missing.as_slice() {
+        VaultError::NoSuchKeys { missing, near, .. } => match missing.as_slice() {
             [name] => (format!("No key named `{name}` in {shown}."), near),
             names => (format!("No keys with these names in {shown}: {}.", list(names)), near),
         },

@@ -1,0 +1,66 @@
+//! `keyvault undelete`
+
+use clap::Args;
+use keyvault_vault::{Status, key};
+
+use crate::cli::args::named;
+use crate::cli::complete;
+use crate::cli::context::Context;
+use crate::cli::errors::{Failure, code};
+use crate::cli::output::time;
+use crate::cli::output::view::{self, KeyJson};
+use keyvault_core::name::KeyName;
+
+/// Bring back a removed key.
+///
+/// A removed key is kept for 30 days; `keyvault list --removed` shows for how long. It comes back under its id, with its
+/// versions and scopes. Revoked versions stay revoked, and a disabled key stays disabled. Tokens get it by its scopes alone.
+/// If several removed keys have the name, the one that was removed last comes back.
+#[derive(Debug, Args)]
+pub(crate) struct Undelete {
+    /// The name that the key had
+    #[arg(add = complete::removed_keys(), value_parser = named::<KeyName>)]
+    name: KeyName,
+    /// Give it this name, if another key has the old one by now
+    #[arg(long = "as", value_name = "NEW", value_parser = named::<KeyName>)]
+    rename: Option<KeyName>,
+}
+
+impl Undelete {
+    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let Self { name, rename } = &self;
+        let back = context.with_world(|world| {
+            key::undelete(&mut vault, &access, world, name, rename.as_ref())
+                .map_err(|error| Failure::of(error, &path))
+        })?;
+        let now = context.now();
+        if context.ui.json {
+            context.ui.print_json(&KeyJson::of(&back.key, now))?;
+        } else {
+            let versions = view::counted(back.key.versions.len(), "version");
+            let state = match back.key.status(now) {
+                Status::Active => String::new(),
+                status => format!(" and is {}", status.name()),
+            };
+            let removed = time::relative(back.removed, now);
+            context.ui.line(&format!(
+                "{} is back with {versions}; it was removed {removed}{state}",
+                back.key.name
+            ))?;
+        }
+        match back.others {
+            0 => {}
+            1 => context.ui.note(&format!(
+                "This is the key that was removed last. Another removed key was named `{name}`:\n\
+                 keyvault undelete {name} --as NEW"
+            )),
+            others => context.ui.note(&format!(
+                "This is the key that was removed last. {others} other removed keys were named `{name}`:\n\
+                 keyvault undelete {name} --as NEW"
+            )),
+        }
+        Ok(code::DONE)
+    }
+}
