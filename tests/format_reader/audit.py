@@ -14,7 +14,7 @@ NO_MAC = bytes(32)
 
 def _token(reader):
     deed, name = reader.u8(), reader.text()
-    if deed not in (1, 2, 3):
+    if deed not in (1, 2, 3, 4):
         raise Malformed
     return deed, grammar.name(name)
 
@@ -48,6 +48,17 @@ def _broken(reader):
     return ledgers
 
 
+def _edited(reader):
+    def names(check):
+        found = reader.list(lambda: check(reader.text()))
+        ascending(found)
+        return found
+
+    scopes = names(grammar.scope), names(grammar.scope)
+    keys = names(grammar.name), names(grammar.name)
+    return scopes, keys, reader.option(lambda: (reader.option(reader.i64), reader.option(reader.i64)))
+
+
 # The extensions that are defined.
 FIELDS = {
     1: lambda reader: reader.u64(),
@@ -61,6 +72,7 @@ FIELDS = {
     17: _broken,
     19: lambda reader: reader.u64(),
     21: lambda reader: reader.list(lambda: reader.take(16)),
+    23: _edited,
 }
 
 

@@ -20,7 +20,7 @@ fn a_default_of_a_file_that_nobody_approved_sets_nothing_with_a_token() {
     world.file(".keyvault.toml", FILE);
     held(&world, &token, &exec(&[])).fails_with(125, "
             error: Cannot release the keys:
-              LEVEL <- log/level: the token opens no such key, and the file's default is not approved
+              LEVEL <- log/level: not granted to token `ci`, and the file's default is not approved
                    Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.
         ");
     held(&world, &token, &["project", "check"]).is(
@@ -32,7 +32,7 @@ fn a_default_of_a_file_that_nobody_approved_sets_nothing_with_a_token() {
         ",
         "
             error: The project cannot run with this vault:
-              LEVEL <- log/level: the token opens no such key, and the file's default is not approved
+              LEVEL <- log/level: not granted to token `ci`, and the file's default is not approved
         ",
     );
     assert_eq!(held(&world, &token, &exec(&["--unapproved-defaults"])).ok().out, "value-a debug\n");
@@ -49,7 +49,7 @@ fn an_approved_default_stands_in_with_a_token_until_it_is_another() {
     world.file(".keyvault.toml", FILE.replace("debug", "trace"));
     held(&world, &token, &exec(&[])).fails_with(125, "
             error: Cannot release the keys:
-              LEVEL <- log/level: the token opens no such key, and the file's default is not approved
+              LEVEL <- log/level: not granted to token `ci`, and the file's default is not approved
                    Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.
         ");
 }
@@ -90,7 +90,7 @@ fn a_bundle_without_a_home_uses_no_default_that_nobody_can_have_approved() {
     };
     run(&[]).fails_with(125, "
             error: Cannot release the keys:
-              LEVEL <- log/level: the token opens no such key, and the file's default is not approved
+              LEVEL <- log/level: not granted to token `ci`, and the file's default is not approved
                    Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.
         ");
     assert_eq!(run(&["--unapproved-defaults"]).ok().out, "value-a debug\n");

@@ -28,16 +28,16 @@ fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
         125,
         "
             error: Cannot release the keys:
-              c: the token opens no such key
-                   The vault's owner can see what a token opens with `keyvault token show NAME`.
+              c: not granted to token `ci`
+                   The vault's owner can see what token `ci` opens with `keyvault token show ci`, and grant it more with `keyvault token edit ci`.
         ",
     );
     held(&world, &token, &["exec", "--scope", "other", "--", "env"]).fails_with(
         125,
         "
             error: Cannot release the keys:
-              scope other: no key has it
-                   Run `keyvault list` to see all keys with their variables, scopes and status.
+              scope other: no key granted to token `ci` has it
+                   The vault's owner can see what token `ci` opens with `keyvault token show ci`, and grant it more with `keyvault token edit ci`.
         ",
     );
 }
@@ -385,10 +385,10 @@ fn a_project_file_maps_what_a_token_opens_and_nobody_is_asked() {
         ",
         "
             error: Cannot release the keys:
-              FIRST <- c: the token opens no such key
-                   The vault's owner can see what a token opens with `keyvault token show NAME`.
+              FIRST <- c: not granted to token `ci`
+                   The vault's owner can see what token `ci` opens with `keyvault token show ci`, and grant it more with `keyvault token edit ci`.
             error: The project cannot run with this vault:
-              FIRST <- c: the token opens no such key
+              FIRST <- c: not granted to token `ci`
         ",
     );
     away.file("x.env", "ONE=kv://a\nTWO=plain\n");
@@ -419,8 +419,10 @@ fn an_empty_token_is_refused_and_no_other_way_is_taken() {
             error: KEYVAULT_TOKEN is empty.
                    Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.
         ");
+    held(&world, "", &["list"]).fails(4, "KEYVAULT_TOKEN is empty.");
+    held(&world, "", &["show", "a", "--reveal"]).fails(4, "KEYVAULT_TOKEN is empty.");
     // A command that takes no token ignores the variable.
-    held(&world, "", &["list"]).ok();
+    held(&world, "", &["history", "a"]).ok();
     assert!(held(&world, "", &["status", "-v"]).ok().out.contains("KEYVAULT_TOKEN is empty."));
 }
 

@@ -39,7 +39,7 @@ fn with_a_token_its_grants_decide_whoever_wrote_the_file() {
     run(&show).prints("value-a none\n");
     // No grant, no key; a link is none.
     std::fs::write(folder.join(FILE), "[keys]\nMINE = \"c\"\n").unwrap();
-    run(&show).fails(125, "the token opens no such key");
+    run(&show).fails(125, "not granted to token");
     std::fs::rename(folder.join(FILE), folder.join("moved")).unwrap();
     std::os::unix::fs::symlink("moved", folder.join(FILE)).unwrap();
     run(&show).fails(125, "is not a regular file");

@@ -6,25 +6,28 @@ use std::mem::ManuallyDrop;
 
 use clap::{Args, ValueEnum};
 
-use super::show::public_values;
+use super::show::{granted_public_values, public_values};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::sentences::did_you_mean;
-use crate::cli::errors::{Failure, code};
+use crate::cli::errors::{Failure, code, token_sentences};
 use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time::{self, Duration};
-use crate::cli::output::view::{self, KeyJson};
+use crate::cli::output::view::{self, KeyJson, Shown};
 use crate::cli::output::{self, Ui};
+use crate::cli::unlock::key_source::{Machine, Opened, token_given_by};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, Scope, TagKey};
 use keyvault_core::secret::SecretBytes;
-use keyvault_vault::{KeyRecord, Names, RemovedKey, Status, Version, key};
+use keyvault_vault::{Access, KeyRecord, Names, RemovedKey, Status, Supply, Vault, Version, key};
 
 /// List keys.
 ///
 /// Shows no values but those of public keys, and records that these were read. A terminal that is too narrow for all columns gets the most important ones; a pipe
 /// gets all of them, and nothing is wrapped.
+///
+/// With a token, a bundle, or a limited session, lists the keys that it opens, as far as a grant describes them.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// Keys whose names begin with this, or match it if it has *, ? or [
@@ -62,6 +65,8 @@ pub(crate) struct List {
     /// Every column
     #[arg(long, conflicts_with = "columns")]
     wide: bool,
+    #[command(flatten)]
+    machine: Machine,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +92,7 @@ impl Pattern {
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sort {
     Name,
     Created,
@@ -146,34 +151,50 @@ impl Field {
         }
     }
 
-    fn cell<'k>(self, key: &'k KeyRecord, values: &Values, now: Moment) -> Cell<'k> {
+    /// Returns `true` if a grant says it.
+    fn is_granted(self) -> bool {
         match self {
-            Self::Name => key.name.as_str().into(),
-            Self::Variable => key.variable.as_str().into(),
+            Self::Name
+            | Self::Variable
+            | Self::Value
+            | Self::Scopes
+            | Self::Version
+            | Self::Expires
+            | Self::Status => true,
+            Self::Age | Self::Tags | Self::Owner | Self::Fingerprint | Self::Note => false,
+        }
+    }
+
+    fn cell<'k>(self, key: Shown<'k>, values: &Values, now: Moment) -> Cell<'k> {
+        let of_owner = |text: fn(&'k KeyRecord) -> Cow<'k, str>| key.record().map_or("-".into(), text).into();
+        match self {
+            Self::Name => key.name().as_str().into(),
+            Self::Variable => key.variable().as_str().into(),
             Self::Value => {
-                values.get(&key.name).map_or("-".into(), |value| short_value(value.expose()).into())
+                values.get(key.name()).map_or("-".into(), |value| short_value(value.expose()).into())
             }
-            Self::Scopes => view::joined(key.scopes.iter()).into(),
-            Self::Version => key.current().map_or("-".into(), |version| version.number.to_string().into()),
-            Self::Age => time::between(key.created, now).into(),
+            Self::Scopes => view::joined(key.scopes().iter()).into(),
+            Self::Version => key.version().map_or("-".into(), |version| version.to_string().into()),
+            Self::Age => key.record().map_or("-".into(), |record| time::between(record.created, now).into()),
             Self::Expires => {
-                let expires = key.expires.map_or(Cow::Borrowed("never"), |at| time::relative(at, now).into());
-                Cell::styled(expires, view::style_of_expiry(key.expires, now))
+                let expires =
+                    key.expires().map_or(Cow::Borrowed("never"), |at| time::relative(at, now).into());
+                Cell::styled(expires, view::style_of_expiry(key.expires(), now))
             }
             Self::Status => {
                 let (word, style) = view::status_word(key.status(now));
                 Cell::styled(word, style)
             }
-            Self::Tags => {
+            Self::Tags => of_owner(|record| {
                 let tag =
                     |(tag, value): (&TagKey, &String)| format!("{tag}={}", output::harmless_line(value));
-                key.tags.iter().map(tag).collect::<Vec<_>>().join(", ").into()
-            }
-            Self::Owner => output::harmless_line(&key.owner).into(),
-            Self::Fingerprint => {
-                key.current().map_or("-".into(), |version| Version::fingerprint_hex(version).into())
-            }
-            Self::Note => output::harmless_line(&key.note).into(),
+                record.tags.iter().map(tag).collect::<Vec<_>>().join(", ").into()
+            }),
+            Self::Owner => of_owner(|record| output::harmless_line(&record.owner).into()),
+            Self::Fingerprint => of_owner(|record| {
+                record.current().map_or("-".into(), |version| Version::fingerprint_hex(version).into())
+            }),
+            Self::Note => of_owner(|record| output::harmless_line(&record.note).into()),
         }
     }
 }
@@ -200,53 +221,120 @@ fn status_filter(text: &str) -> Result<Status, String> {
 
 impl List {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let (mut vault, access) = context.open_to_look()?;
+        match context.open_for(&self.machine)? {
+            Opened::Owned(vault, access) => self.list_owned(context, vault, &access),
+            Opened::Granted(supply) => self.list_granted(context, supply),
+        }
+    }
+
+    fn list_owned(&self, context: &Context, mut vault: Vault, access: &Access) -> Result<u8, Failure> {
+        context.tell_alarm(&mut vault, access)?;
         let path = vault.path().to_owned();
-        let now = context.now();
         if self.removed {
-            let removed = key::removed(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
+            let removed = key::removed(&mut vault, access).map_err(|error| Failure::of(error, &path))?;
             return self.list_removed(&removed, context);
         }
         // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.
-        let mut key_records =
-            ManuallyDrop::new(key::list(&mut vault, &access).map_err(|error| Failure::of(error, &path))?);
-        let all = key_records.len();
-        key_records.retain(|key| self.wants(key, now));
+        let key_records =
+            ManuallyDrop::new(key::list(&mut vault, access).map_err(|error| Failure::of(error, &path))?);
+        let keys = self.chosen(key_records.iter().map(Shown::Held).collect(), context.now());
+        let values = public_values(context, &mut vault, access, &self.public(&keys, &context.ui));
+        if !keys.is_empty() || context.ui.json {
+            return self.print(context, &keys, &values, key_records.len());
+        }
+        context.ui.note(&if key_records.is_empty() {
+            "No keys yet. Create one with `keyvault generate NAME`, or import a file with `keyvault import .env`."
+                .to_owned()
+        } else {
+            let names = key::names(&mut vault, access).map_err(|error| Failure::of(error, &path))?;
+            self.none_fits(&names, None)
+        });
+        Ok(code::DONE)
+    }
+
+    /// The keys that were granted to a bearer.
+    fn list_granted(&self, context: &Context, mut supply: Supply) -> Result<u8, Failure> {
+        let needs_record = [
+            ("--tag", !self.tag.is_empty()),
+            ("--sort created", self.sort == Sort::Created),
+            ("--removed", self.removed),
+        ];
+        if let Some((option, _)) = needs_record.into_iter().find(|(_, given)| *given) {
+            let variable = token_given_by().filter(|_| !supply.is_limited());
+            return Err(token_sentences::not_in_a_grant(variable, option));
+        }
+        let (bearer, mut views) = context.with_keys(&mut supply, |supply, world| {
+            let looking = supply.look(world)?;
+            let mut keys = looking.keys()?;
+            let views = keys.all()?;
+            Ok((keys.granted_to(), views))
+        })?;
+        views.sort_by(|left, right| left.name().cmp(right.name()));
+        let keys = self.chosen(views.iter().map(Shown::Granted).collect(), context.now());
+        let values = granted_public_values(context, &mut supply, &self.public(&keys, &context.ui));
+        if !keys.is_empty() || context.ui.json {
+            return self.print(context, &keys, &values, views.len());
+        }
+        let to = bearer.map(|bearer| bearer.to_string()).unwrap_or_default();
+        context.ui.note(&if views.is_empty() {
+            format!("No keys are granted to {to}.")
+        } else {
+            let names = Names {
+                keys: views.iter().map(|key| key.name().clone()).collect(),
+                scopes: views.iter().flat_map(|key| key.scopes().clone()).collect(),
+            };
+            self.none_fits(&names, Some(&to))
+        });
+        Ok(code::DONE)
+    }
+
+    /// The keys that pass the filters, in their order.
+    fn chosen<'k>(&self, mut keys: Vec<Shown<'k>>, now: Moment) -> Vec<Shown<'k>> {
+        keys.retain(|key| self.wants(*key, now));
         match self.sort {
             Sort::Name => {}
-            Sort::Created => key_records.sort_by_key(|key| std::cmp::Reverse(key.created)),
-            Sort::Expires => key_records.sort_by_key(|key| (key.expires.is_none(), key.expires)),
-        }
-        let shows = context.ui.json || self.columns.is_empty() || self.columns.contains(&Field::Value);
-        let public = key_records.iter().filter(|key| shows && key.public).map(|key| key.name.clone());
-        let values = public_values(context, &mut vault, &access, &public.collect::<Vec<_>>());
-        if context.ui.json {
-            let json = |key: &KeyRecord| match values.get(&key.name) {
-                Some(value) => KeyJson::of(key, now).with_value(value.expose()),
-                None => KeyJson::of(key, now),
-            };
-            let keys: Vec<_> = key_records.iter().map(json).collect();
-            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
-        } else if key_records.is_empty() {
-            context.ui.note(&if all == 0 {
-                "No keys yet. Create one with `keyvault generate NAME`, or import a file with `keyvault import .env`."
-                    .to_owned()
-            } else {
-                let names = key::names(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
-                self.none_fits(&names)
-            });
-        } else {
-            context.ui.paged(&self.table(&key_records, &values, now, &context.ui))?;
-            if context.ui.out_is_terminal() && context.ui.err_is_terminal() {
-                context.ui.note(&count(&key_records, all, now));
+            Sort::Created => {
+                keys.sort_by_key(|key| std::cmp::Reverse(key.record().map(|record| record.created)));
             }
+            Sort::Expires => keys.sort_by_key(|key| (key.expires().is_none(), key.expires())),
+        }
+        keys
+    }
+
+    /// The public keys whose values are shown.
+    fn public(&self, keys: &[Shown<'_>], ui: &Ui) -> Vec<KeyName> {
+        let shows = ui.json || self.columns.is_empty() || self.columns.contains(&Field::Value);
+        keys.iter().filter(|key| shows && key.public()).map(|key| key.name().clone()).collect()
+    }
+
+    fn print(
+        &self,
+        context: &Context,
+        keys: &[Shown<'_>],
+        values: &Values,
+        all: usize,
+    ) -> Result<u8, Failure> {
+        let (ui, now) = (&context.ui, context.now());
+        if ui.json {
+            let json = |key: &Shown<'_>| match values.get(key.name()) {
+                Some(value) => KeyJson::of(*key, now).with_value(value.expose()),
+                None => KeyJson::of(*key, now),
+            };
+            let keys: Vec<_> = keys.iter().map(json).collect();
+            ui.print_json(&serde_json::json!({ "keys": keys }))?;
+            return Ok(code::DONE);
+        }
+        ui.paged(&self.table(keys, values, now, ui))?;
+        if ui.out_is_terminal() && ui.err_is_terminal() {
+            ui.note(&count(keys, all, now));
         }
         Ok(code::DONE)
     }
 
     fn list_removed(&self, removed: &[RemovedKey], context: &Context) -> Result<u8, Failure> {
         let now = context.now();
-        let shown: Vec<_> = removed.iter().filter(|removed| self.wants(&removed.key, now)).collect();
+        let shown: Vec<_> =
+            removed.iter().filter(|removed| self.wants(Shown::Held(&removed.key), now)).collect();
         if context.ui.json {
             let keys: Vec<_> = shown.iter().map(|removed| KeyJson::of_removed(removed, now)).collect();
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
@@ -282,22 +370,25 @@ impl List {
         Ok(code::DONE)
     }
 
-    fn table(&self, keys: &[KeyRecord], values: &Values, now: Moment, ui: &Ui) -> String {
+    fn table(&self, keys: &[Shown<'_>], values: &Values, now: Moment, ui: &Ui) -> String {
         let (fields, chosen) = match self.columns.as_slice() {
             [] if self.wide => (Field::value_variants(), true),
             [] => (USUAL.as_slice(), false),
             chosen => (chosen, true),
         };
-        let is_there =
-            |field: &&Field| **field != Field::Value || !values.is_empty() || !self.columns.is_empty();
+        let owned = keys.iter().any(|key| key.record().is_some());
+        let is_there = |field: &&Field| {
+            !self.columns.is_empty()
+                || (**field != Field::Value || !values.is_empty()) && (owned || field.is_granted())
+        };
         let fields: Vec<_> = fields.iter().filter(is_there).collect();
         let table = |terse: bool| {
             let column = |field: &Field| if chosen { field.column().kept() } else { field.column() };
             let mut table = Table::new(fields.iter().copied().map(column).collect::<Vec<_>>());
             for key in keys {
                 table.row(fields.iter().map(|field| match field {
-                    Field::Variable if terse && follows_from_name(key) => "".into(),
-                    field => field.cell(key, values, now),
+                    Field::Variable if terse && follows_from_name(*key) => "".into(),
+                    field => field.cell(*key, values, now),
                 }));
             }
             table
@@ -307,7 +398,7 @@ impl List {
     }
 
     /// That nothing fits; where a scope is the reason, which one was probably meant.
-    fn none_fits(&self, names: &Names) -> String {
+    fn none_fits(&self, names: &Names, granted_to: Option<&str>) -> String {
         let unknown = self.scope.iter().filter(|scope| !names.scopes.contains(*scope));
         let lines: Vec<_> = unknown
             .map(|scope| {
@@ -315,21 +406,26 @@ impl List {
                     names.scope_like(scope),
                     "Run `keyvault list` to see keys and their scopes.",
                 );
-                format!("No key has the scope `{scope}`. {hint}")
+                match granted_to {
+                    None => format!("No key has the scope `{scope}`. {hint}"),
+                    Some(to) => format!("No key granted to {to} has the scope `{scope}`. {hint}"),
+                }
             })
             .collect();
         if lines.is_empty() { "No matching keys.".to_owned() } else { lines.join("\n") }
     }
 
-    fn wants(&self, key_record: &KeyRecord, now: Moment) -> bool {
-        let name = self.pattern.as_ref().is_none_or(|pattern| pattern.matches(&key_record.name));
-        let scope = self.scope.is_empty() || self.scope.iter().any(|scope| key_record.scopes.contains(scope));
+    fn wants(&self, shown: Shown<'_>, now: Moment) -> bool {
+        let name = self.pattern.as_ref().is_none_or(|pattern| pattern.matches(shown.name()));
+        let scope = self.scope.is_empty() || self.scope.iter().any(|scope| shown.scopes().contains(scope));
         let tag = self.tag.iter().all(|(key, value)| {
-            key_record.tags.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+            let tags = shown.record().map(|record| &record.tags);
+            tags.and_then(|tags| tags.get(key))
+                .is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
         });
-        let status = self.status.is_none_or(|status| key_record.status(now) == status);
+        let status = self.status.is_none_or(|status| shown.status(now) == status);
         let expiring = self.expiring.is_none_or(|within| {
-            key_record.expires.is_some_and(|expires| expires <= now.plus_millis(within.millis))
+            shown.expires().is_some_and(|expires| expires <= now.plus_millis(within.millis))
         });
         name && scope && tag && status && expiring
     }
@@ -344,18 +440,18 @@ fn short_value(value: &[u8]) -> String {
     }
 }
 
-fn follows_from_name(key: &KeyRecord) -> bool {
-    key.name.default_variable().as_ref() == Ok(&key.variable)
+fn follows_from_name(key: Shown<'_>) -> bool {
+    key.name().default_variable().as_ref() == Ok(key.variable())
 }
 
 /// `3 keys`, `2 of 3 keys`, with the number of those that expire soon.
-fn count(shown: &[KeyRecord], all: usize, now: Moment) -> String {
+fn count(shown: &[Shown<'_>], all: usize, now: Moment) -> String {
     let mut text = if shown.len() == all {
         view::counted(all, "key")
     } else {
         format!("{} of {}", shown.len(), view::counted(all, "key"))
     };
-    let soon = |key: &&KeyRecord| key.status(now) == Status::Active && view::expires_soon(key.expires, now);
+    let soon = |key: &&Shown<'_>| key.status(now) == Status::Active && view::expires_soon(key.expires(), now);
     match shown.iter().filter(soon).count() {
         0 => {}
         1 => text += "; 1 expires within a week",

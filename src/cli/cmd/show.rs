@@ -1,6 +1,7 @@
 //! `keyvault show`
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use clap::Args;
 use keyvault_vault::key;
@@ -8,17 +9,20 @@ use keyvault_vault::key;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::{Failure, code};
-use crate::cli::output::view::{self, KeyJson};
+use crate::cli::errors::{Failure, code, token_sentences};
+use crate::cli::output::view::{self, KeyJson, Shown};
+use crate::cli::unlock::key_source::{Machine, Opened, token_given_by};
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::release::{self, Piece};
 use keyvault_vault::audit::Action;
-use keyvault_vault::{Access, Encoding, Purpose, Supply, Vault};
+use keyvault_vault::{Access, Encoding, GrantedTo, KeySource, KeyView, Purpose, Supply, Vault, VaultError};
 
 /// Show a key; with --reveal, or if it is public, its value.
 ///
 /// A pipe or file gets the value byte for byte; a terminal gets control characters in visible form.
+///
+/// With a token, a bundle, or a limited session, shows a key that it opens, as far as a grant describes it.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The key's name
@@ -33,6 +37,8 @@ pub(crate) struct Show {
     /// Show the public half of a key pair
     #[arg(long, conflicts_with = "reveal")]
     public: bool,
+    #[command(flatten)]
+    machine: Machine,
 }
 
 /// The values of public keys. Reading one is recorded; where that cannot be, as in a vault that may only be read, there
@@ -53,35 +59,60 @@ pub(super) fn public_values(
     })
 }
 
+/// [`public_values`] of keys that were granted.
+pub(super) fn granted_public_values(
+    context: &Context,
+    supply: &mut Supply,
+    names: &[KeyName],
+) -> BTreeMap<KeyName, SecretBytes> {
+    if names.is_empty() {
+        return BTreeMap::new();
+    }
+    let values = context.with_keys(supply, |supply, world| Ok(supply.begin(world)?.public_values(names)?));
+    values.unwrap_or_else(|failure| {
+        context.ui.warn(&format!("Public values are not shown: {}", failure.message));
+        BTreeMap::new()
+    })
+}
+
 impl Show {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        if self.reveal
-            && !context.ui.json
-            && let Some((mut keys, _)) = context.limited_supply()
-        {
-            return self.reveal_granted(context, &mut keys);
-        }
-        let (mut vault, access) =
-            if self.reveal { context.open_with_access()? } else { context.open_to_look()? };
-        let path = vault.path().to_owned();
-        let now = context.now();
-        if self.reveal {
-            let (key_record, value) = context.with_world(|world| {
-                key::reveal(&mut vault, &access, world, &self.name, self.version)
-                    .map_err(|error| Failure::of(error, &path))
-            })?;
-            if context.ui.json {
-                let shown =
-                    self.version.and_then(|number| key_record.version(number)).or(key_record.current());
-                let key = KeyJson::detailed(&key_record, now).of_version(shown).with_value(value.expose());
-                context.ui.print_json(&key)?;
-            } else {
-                context.ui.value(&value)?;
+        match context.open_for(&self.machine)? {
+            Opened::Owned(mut vault, access) if self.reveal => {
+                self.reveal_owned(context, &mut vault, &access)
             }
-            return Ok(code::DONE);
+            Opened::Owned(mut vault, access) => self.show_owned(context, &mut vault, &access),
+            Opened::Granted(mut supply) if self.public => {
+                let variable = token_given_by().filter(|_| !supply.is_limited());
+                // A key that is not there comes first.
+                self.granted(context, &mut supply)?;
+                Err(token_sentences::not_in_a_grant(variable, "--public"))
+            }
+            Opened::Granted(mut supply) if self.reveal => self.reveal_granted(context, &mut supply),
+            Opened::Granted(mut supply) => self.show_granted(context, &mut supply),
         }
-        let key_record =
-            key::show(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?;
+    }
+
+    fn reveal_owned(&self, context: &Context, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
+        let path = vault.path().to_owned();
+        let (key_record, value) = context.with_world(|world| {
+            key::reveal(vault, access, world, &self.name, self.version)
+                .map_err(|error| Failure::of(error, &path))
+        })?;
+        if context.ui.json {
+            let shown = self.version.and_then(|number| key_record.version(number)).or(key_record.current());
+            let key = KeyJson::detailed(&key_record, context.now());
+            context.ui.print_json(&key.of_version(shown).with_value(value.expose()))?;
+        } else {
+            context.ui.value(&value)?;
+        }
+        Ok(code::DONE)
+    }
+
+    fn show_owned(&self, context: &Context, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
+        context.tell_alarm(vault, access)?;
+        let (path, now) = (vault.path().to_owned(), context.now());
+        let key_record = key::show(vault, access, &self.name).map_err(|error| Failure::of(error, &path))?;
         if self.public {
             let public =
                 key_record.current().and_then(|version| version.public.as_ref()).ok_or_else(|| {
@@ -91,27 +122,40 @@ impl Show {
                     )
                 })?;
             context.ui.data(format!("{}\n", public.trim_end()).as_bytes())?;
-        } else {
-            let names = [&key_record].into_iter().filter(|key| key.public).map(|key| key.name.clone());
-            let values = public_values(context, &mut vault, &access, &names.collect::<Vec<_>>());
-            let value = values.get(&self.name);
-            if context.ui.json {
-                let key = KeyJson::detailed(&key_record, now);
-                let key = match value {
-                    Some(value) => key.with_value(value.expose()),
-                    None => key,
-                };
-                context.ui.print_json(&key)?;
-            } else {
-                let facts = view::facts_with(&key_record, value, now, &context.ui);
-                context.ui.data(facts.as_bytes())?;
-            }
+            return Ok(code::DONE);
         }
-        Ok(code::DONE)
+        let names = [&key_record].into_iter().filter(|key| key.public).map(|key| key.name.clone());
+        let values = public_values(context, vault, access, &names.collect::<Vec<_>>());
+        let json = KeyJson::detailed(&key_record, now);
+        print(context, Shown::Held(&key_record), json, values.get(&self.name))
     }
 
-    /// A limited session has the value, and not what the owner knows of the key, which JSON would show.
-    fn reveal_granted(&self, context: &Context, keys: &mut Supply) -> Result<u8, Failure> {
+    fn show_granted(&self, context: &Context, supply: &mut Supply) -> Result<u8, Failure> {
+        let key = self.granted(context, supply)?;
+        let names: Vec<_> = key.public().then(|| self.name.clone()).into_iter().collect();
+        let values = granted_public_values(context, supply, &names);
+        let json = KeyJson::of(Shown::Granted(&key), context.now());
+        print(context, Shown::Granted(&key), json, values.get(&self.name))
+    }
+
+    /// The key, if it was granted.
+    fn granted(&self, context: &Context, supply: &mut Supply) -> Result<KeyView, Failure> {
+        let found = context.with_keys(supply, |supply, world| {
+            let looking = supply.look(world)?;
+            Ok(self.find(&mut *looking.keys()?)?)
+        })?;
+        found.map_err(|missing| missing.failure(&self.name))
+    }
+
+    fn find(&self, keys: &mut dyn KeySource) -> Result<Result<KeyView, Missing>, VaultError> {
+        Ok(match keys.named(&self.name)? {
+            Some(key) => Ok(key),
+            None => Err(Missing { near: keys.name_like(&self.name)?, to: keys.granted_to() }),
+        })
+    }
+
+    /// The value, in the transaction in which the key was found.
+    fn reveal_granted(&self, context: &Context, supply: &mut Supply) -> Result<u8, Failure> {
         let piece = Piece::Value {
             name: self.name.clone(),
             version: self.version,
@@ -119,13 +163,66 @@ impl Show {
             encoding: Encoding::Raw,
         };
         let purpose = Purpose { action: Action::Reveal, detail: String::new() };
-        let released = context.with_keys(keys, |keys, world| {
-            let staged = release::stage_text(keys.begin(world)?, &[piece])?;
-            Ok(staged.fit_anywhere()?.commit(purpose)?)
+        let found = context.with_keys(supply, |supply, world| {
+            let taking = supply.begin(world)?;
+            let found = self.find(&mut *taking.keys()?)?;
+            match found {
+                Err(missing) => Ok(Err(missing)),
+                Ok(key) => {
+                    let staged = release::stage_text(taking, &[piece])?;
+                    Ok(Ok((key, staged.fit_anywhere()?.commit(purpose)?)))
+                }
+            }
         })?;
-        if let Some((value, _)) = released.into_text() {
+        let (key, released) = found.map_err(|missing| missing.failure(&self.name))?;
+        let Some((value, _)) = released.into_text() else { return Ok(code::DONE) };
+        if context.ui.json {
+            let version = self.version.or(key.current());
+            let json = KeyJson::of(Shown::Granted(&key), context.now()).of_granted_version(version);
+            context.ui.print_json(&json.with_value(value.expose()))?;
+        } else {
             context.ui.value(&value)?;
         }
         Ok(code::DONE)
     }
+}
+
+/// A name that was not granted, and the key that was probably meant.
+struct Missing {
+    near: Option<KeyName>,
+    to: Option<GrantedTo>,
+}
+
+impl Missing {
+    fn failure(self, name: &KeyName) -> Failure {
+        match self.to {
+            Some(to) => token_sentences::key_not_granted(name, self.near.as_ref(), &to),
+            None => {
+                let missing = VaultError::NoSuchKeys {
+                    missing: vec![name.clone()],
+                    near: self.near,
+                    removed: None,
+                };
+                Failure::of(missing, Path::new("the vault"))
+            }
+        }
+    }
+}
+
+fn print(
+    context: &Context,
+    key: Shown<'_>,
+    json: KeyJson,
+    value: Option<&SecretBytes>,
+) -> Result<u8, Failure> {
+    if context.ui.json {
+        context.ui.print_json(&match value {
+            Some(value) => json.with_value(value.expose()),
+            None => json,
+        })?;
+    } else {
+        let facts = view::facts_with(key, value, context.now(), &context.ui);
+        context.ui.data(facts.as_bytes())?;
+    }
+    Ok(code::DONE)
 }

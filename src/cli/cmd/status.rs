@@ -8,7 +8,7 @@ use crate::cli::output;
 use crate::cli::output::time;
 use crate::cli::output::view;
 use crate::cli::unlock::log_gap_json;
-use crate::cli::unlock::order::Outlook;
+use crate::cli::unlock::order::{Outlook, Step};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::Scope;
 use keyvault_vault::audit::LogGap;
@@ -17,9 +17,9 @@ use keyvault_vault::{BearerKeys, Supply, TokenRecord, Vault, token};
 
 /// Show whether the vault is open: exit code 0 for open, 4 for locked, 3 for no vault.
 ///
-/// The vault is open while a session is, full or limited. This does not prompt and does not derive a key. While a full
-/// session is open, the tokens of limited sessions that have not expired are listed: one outlives `keyvault lock`, until the
-/// owner opens the vault again. With --verbose, shows for each credential whether it would open the vault for the next
+/// The vault is open while a session is, full or limited, and where the OS keyring or a key file opens it for the next
+/// command without a question. This does not prompt and does not derive a key. While the vault is open in full, the tokens
+/// of limited sessions that have not expired are listed: one outlives `keyvault lock`, until the owner opens the vault again. With --verbose, shows for each credential whether it would open the vault for the next
 /// command, and why.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
@@ -36,6 +36,8 @@ struct Answer {
     vault: String,
     status: &'static str,
     until: Option<Moment>,
+    /// The credential that opens the vault where no session is open.
+    opened_by: Option<Step>,
     /// The word of a rollback alarm; unknown without a session.
     alarm: Option<&'static str>,
     log_gap: Option<LogGap>,
@@ -53,6 +55,7 @@ impl Answer {
             vault,
             status,
             until: None,
+            opened_by: None,
             alarm: None,
             log_gap: None,
             credentials,
@@ -76,25 +79,33 @@ impl Status {
             Err(failure) => return Err(failure),
         };
         let shown = vault.path().display().to_string();
-        let credentials = self.verbose.then(|| context.outlook(&mut vault));
-        let session = match session::current(&vault.identity(), context.now()) {
-            Some(Current::Full(session)) => session,
+        let session = session::current(&vault.identity(), context.now());
+        // It is asked once, for both of its uses.
+        let keyring =
+            if session.is_none() || self.verbose { context.keyring_alone(&mut vault) } else { Ok(None) };
+        let credentials = self.verbose.then(|| context.outlook(&mut vault, &keyring));
+        let (access, until, opened_by) = match session {
+            Some(Current::Full(session)) => {
+                let until = session.until;
+                (session.into(), Some(until), None)
+            }
             Some(Current::Limited(session)) => {
                 return limited(context, vault, &session, Answer::of(shown, "limited", credentials));
             }
-            None => {
-                print(context, &Answer::of(shown, "locked", credentials))?;
-                return Ok(code::LOCKED);
-            }
+            None => match context.opens_alone(&mut vault, keyring.ok().flatten()) {
+                Some((step, access)) => (access, None, Some(step)),
+                None => {
+                    print(context, &Answer::of(shown, "locked", credentials))?;
+                    return Ok(code::LOCKED);
+                }
+            },
         };
-        let until = Some(session.until);
-        let access = session.into();
         // A file that does not hold is for `vault check` to name.
         let alarm = context.tell_alarm(&mut vault, &access).ok().flatten();
         let log_gap = context.tell_log_gap(&mut vault, &access).ok().flatten();
         let sessions = token::sessions(&mut vault, &access, context.now()).ok();
         let answer = Answer::of(shown, "open", credentials);
-        print(context, &Answer { until, alarm, log_gap, sessions, ..answer })?;
+        print(context, &Answer { until, opened_by, alarm, log_gap, sessions, ..answer })?;
         Ok(code::DONE)
     }
 }
@@ -104,7 +115,10 @@ fn limited(context: &Context, vault: Vault, session: &LimitedSession, answer: An
     let mut supply = Supply::Granted(vault, BearerKeys::of_session(session));
     let keys = context.with_keys(&mut supply, |supply, world| {
         let looking = supply.look(world)?;
-        let mut keys: Vec<_> = looking.keys()?.all()?.iter().map(|key| key.name().to_string()).collect();
+        let mut keys = looking.keys()?.all()?;
+        // As `unlock` counts them.
+        keys.retain(|key| key.has_value(context.now()));
+        let mut keys: Vec<_> = keys.iter().map(|key| key.name().to_string()).collect();
         keys.sort();
         Ok(keys)
     });
@@ -123,7 +137,7 @@ fn limited(context: &Context, vault: Vault, session: &LimitedSession, answer: An
 
 fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     let ui = &context.ui;
-    let Answer { vault, status, until, alarm, log_gap, credentials, keys, sessions } = answer;
+    let Answer { vault, status, until, opened_by, alarm, log_gap, credentials, keys, sessions } = answer;
     if ui.json {
         let mut json = serde_json::json!({
             "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
@@ -135,8 +149,8 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
         }
         return ui.print_json(&json);
     }
-    let told = match until {
-        Some(until) => {
+    let told = match (until, opened_by) {
+        (Some(until), _) => {
             let word = match keys {
                 None => ui.on_out(output::GOOD, "open"),
                 Some(keys) => format!("limited to {}", view::counted(keys.len(), "key")),
@@ -149,8 +163,14 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
                 time::relative(*until, context.now())
             )
         }
-        None if *status == "none" => "no vault; create one with `keyvault init`".to_owned(),
-        None => format!("{}; open a session with `keyvault unlock`", ui.on_out(output::WARN, "locked")),
+        (None, Some(step)) => {
+            let open = ui.on_out(output::GOOD, "open");
+            format!("{open} without a session: the {} opens the vault", step.name())
+        }
+        (None, None) if *status == "none" => "no vault; create one with `keyvault init`".to_owned(),
+        (None, None) => {
+            format!("{}; open a session with `keyvault unlock`", ui.on_out(output::WARN, "locked"))
+        }
     };
     let told = format!("session  {told}");
     // Colors would count as columns, and a line with them is short.

@@ -15,7 +15,7 @@ use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, Scope, TokenName};
-use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenKind, TokenRecord, Vault};
+use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenEdit, TokenKind, TokenRecord, Vault};
 
 /// Give machines a credential that opens only the keys granted to it.
 #[derive(Debug, Subcommand)]
@@ -23,6 +23,7 @@ pub(crate) enum Token {
     Create(Create),
     List(List),
     Show(Show),
+    Edit(Edit),
     Renew(Renew),
     Revoke(Revoke),
 }
@@ -60,6 +61,32 @@ pub(crate) struct Show {
     name: TokenName,
 }
 
+/// Change what a token opens, and until when; its secret stays.
+///
+/// The vault gives the token what it is granted at once. A bundle follows with `keyvault bundle update`; one from before, or
+/// an older copy of the vault, still opens what the token opened then.
+#[derive(Debug, Args)]
+pub(crate) struct Edit {
+    /// The token's name
+    #[arg(add = complete::tokens(), value_parser = named::<TokenName>)]
+    name: TokenName,
+    /// Scopes to grant, separated by commas; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
+    scope: Vec<Scope>,
+    /// Scopes to grant no longer, separated by commas; may be repeated
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
+    unscope: Vec<Scope>,
+    /// Grant this key by name; may be repeated
+    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
+    key: Vec<KeyName>,
+    /// Grant this key by name no longer; may be repeated
+    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
+    no_key: Vec<KeyName>,
+    /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
+    #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
+    expires: Option<Expiry>,
+}
+
 /// Give a token a new secret and print it, once; the old one no longer opens anything.
 ///
 /// First import what the old token read from bundles (`keyvault audit import`): its read logs are not accepted afterwards.
@@ -88,6 +115,7 @@ impl Token {
             Self::Create(args) => args.run(context),
             Self::List(List {}) => list(context),
             Self::Show(args) => args.run(context),
+            Self::Edit(args) => args.run(context),
             Self::Renew(args) => args.run(context),
             Self::Revoke(args) => args.run(context),
         }
@@ -108,6 +136,45 @@ impl Create {
             token::create(&mut vault, &access, world, &new).map_err(|error| Failure::of(error, &path))
         })?;
         print_issued(context, &issued)
+    }
+}
+
+impl Edit {
+    fn run(self, context: &Context) -> Result<u8, Failure> {
+        let change = TokenEdit {
+            scope: self.scope.into_iter().collect(),
+            unscope: self.unscope.into_iter().collect(),
+            key: self.key,
+            no_key: self.no_key,
+            expires: self.expires.map(|expires| expires.resolve(context.now())),
+        };
+        if change == TokenEdit::default() {
+            return Err(Failure::usage(
+                "No change given.",
+                Some("`keyvault token edit --help` lists what can be changed."),
+            ));
+        }
+        let (mut vault, access) = context.open_with_access()?;
+        let path = vault.path().to_owned();
+        let edited = context.with_world(|world| {
+            token::edit(&mut vault, &access, world, &self.name, &change)
+                .map_err(|error| Failure::of(error, &path))
+        })?;
+        show(context, &self.name, &tokens_in(context, &mut vault, &access)?)?;
+        for scope in &edited.empty_scopes {
+            context.ui.warn(&format!(
+                "No key has the scope `{scope}` yet. The token will open the keys that get it."
+            ));
+        }
+        for key in &edited.still_granted {
+            context.ui.warn(&format!("A scope of token `{}` still grants it `{key}`.", self.name));
+        }
+        if !context.ui.json && !edited.withdrawn.is_empty() {
+            let copies = "Anyone with the token and an older copy of the vault or a bundle can still read the values that it no longer opens. To end that:";
+            let withdrawn: Vec<_> = edited.withdrawn.iter().map(|key| key.name.as_str()).collect();
+            context.ui.note(&format!("{copies}{}", rotations(&mut vault, &access, &withdrawn)));
+        }
+        Ok(code::DONE)
     }
 }
 
@@ -186,8 +253,12 @@ fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::V
 
 fn tokens(context: &Context) -> Result<Vec<Listed>, Failure> {
     let (mut vault, access) = context.open_to_look()?;
+    tokens_in(context, &mut vault, &access)
+}
+
+fn tokens_in(context: &Context, vault: &mut Vault, access: &Access) -> Result<Vec<Listed>, Failure> {
     let path = vault.path().to_owned();
-    token::list(&mut vault, &access, context.now()).map_err(|error| Failure::of(error, &path))
+    token::list(vault, access, context.now()).map_err(|error| Failure::of(error, &path))
 }
 
 fn list(context: &Context) -> Result<u8, Failure> {
@@ -275,40 +346,43 @@ fn listed_json(token: &Listed, now: Moment, with_reads: bool) -> serde_json::Val
 
 impl Show {
     fn run(self, context: &Context) -> Result<u8, Failure> {
-        const SHOWN: usize = 10;
-        let mut tokens = tokens(context)?;
-        tokens.retain(|token| token.record.name == self.name);
-        let Some(token) = tokens.first() else {
-            let error = keyvault_vault::TokenError::Missing(self.name);
-            return Err(Failure::of(error.into(), std::path::Path::new("the vault")));
-        };
-        let now = context.now();
-        let ui = &context.ui;
-        if ui.json {
-            ui.print_json(&listed_json(token, now, true))?;
-            return Ok(code::DONE);
-        }
-        let record = &token.record;
-        let at = |moment: Moment| format!("{} ({})", time::local(moment), time::relative(moment, now));
-        let facts = [
-            ("name", record.name.to_string()),
-            ("status", record.status(now).name().to_owned()),
-            ("scopes", view::joined(record.rule.scopes.iter())),
-            ("keys", view::joined(token.granted.iter())),
-            ("created", format!("{} by {}", at(record.created), output::harmless_line(&record.made_by))),
-            ("expires", record.expires.map_or("never".to_owned(), at)),
-            ("reads", token.reads.len().to_string()),
-        ];
-        for (name, fact) in facts {
-            ui.line(&format!("{name:<9}{}", if fact.is_empty() { "-" } else { &fact }))?;
-        }
-        let skipped = token.reads.len().saturating_sub(SHOWN);
-        for (seq, read) in (token.before..).zip(&token.reads).skip(skipped) {
-            ui.line(&event::line(&Of::Token(record.name.clone(), seq), read))?;
-        }
-        faults(context, &tokens);
-        Ok(code::DONE)
+        show(context, &self.name, &tokens(context)?)
     }
+}
+
+/// The token of that name among all of them.
+fn show(context: &Context, name: &TokenName, tokens: &[Listed]) -> Result<u8, Failure> {
+    const SHOWN: usize = 10;
+    let Some(token) = tokens.iter().find(|token| token.record.name == *name) else {
+        let error = keyvault_vault::TokenError::Missing(name.clone());
+        return Err(Failure::of(error.into(), std::path::Path::new("the vault")));
+    };
+    let now = context.now();
+    let ui = &context.ui;
+    if ui.json {
+        ui.print_json(&listed_json(token, now, true))?;
+        return Ok(code::DONE);
+    }
+    let record = &token.record;
+    let at = |moment: Moment| format!("{} ({})", time::local(moment), time::relative(moment, now));
+    let facts = [
+        ("name", record.name.to_string()),
+        ("status", record.status(now).name().to_owned()),
+        ("scopes", view::joined(record.rule.scopes.iter())),
+        ("keys", view::joined(token.granted.iter())),
+        ("created", format!("{} by {}", at(record.created), output::harmless_line(&record.made_by))),
+        ("expires", record.expires.map_or("never".to_owned(), at)),
+        ("reads", token.reads.len().to_string()),
+    ];
+    for (name, fact) in facts {
+        ui.line(&format!("{name:<9}{}", if fact.is_empty() { "-" } else { &fact }))?;
+    }
+    let skipped = token.reads.len().saturating_sub(SHOWN);
+    for (seq, read) in (token.before..).zip(&token.reads).skip(skipped) {
+        ui.line(&event::line(&Of::Token(record.name.clone(), seq), read))?;
+    }
+    faults(context, std::slice::from_ref(token));
+    Ok(code::DONE)
 }
 
 impl Revoke {

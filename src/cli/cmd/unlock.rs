@@ -27,8 +27,7 @@ use keyvault_vault::{Issued, LONGEST_SESSION, Sought, StoreError, VaultError, to
 /// KEYVAULT_PASSPHRASE or a prompt.
 ///
 /// With --scope or --project, the session is limited: the kernel keeps a token that opens only these keys and expires with
-/// the session. `exec`, `export`, `project render`, and `show NAME --reveal` work with it; other commands need a full
-/// session. It protects other keys from the programs of this user only while nothing else opens the vault without a
+/// the session. `exec`, `export`, `list`, `show`, and `project render` work with it; other commands need a full session. It protects other keys from the programs of this user only while nothing else opens the vault without a
 /// question, such as a keyring slot or a key file. Each user has one session per vault, so a limited session ends a full
 /// one, and a full session a limited one.
 #[derive(Debug, Args)]

@@ -155,10 +155,15 @@ impl Failure {
 
     /// A limited session is open, and this takes the everyday keys.
     pub(in crate::cli) fn limited() -> Self {
+        Self::limited_for("this command")
+    }
+
+    /// [`Failure::limited`] for a part of a command.
+    pub(in crate::cli) fn limited_for(what: &str) -> Self {
         Self::new(
             code::LOCKED,
             "locked",
-            "The open session is limited to some keys, and this command needs the whole vault.",
+            format!("The open session is limited to some keys, and {what} needs the whole vault."),
             Some("Open a full session, which ends the limited one: keyvault unlock"),
         )
     }

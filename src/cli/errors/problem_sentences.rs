@@ -6,7 +6,7 @@ use keyvault_core::name::refused::Refused;
 use keyvault_exec::fit::Misfit;
 use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 
-use keyvault_vault::TokenKind;
+use keyvault_vault::{GrantedTo, TokenKind};
 
 use super::sentences::looks_like_a_value;
 use super::{Failure, code};
@@ -51,8 +51,10 @@ fn refusal(refusal: &Refusal) -> Failure {
     let message = refusal.told(problem_line, misfit_line);
     let problems = &refusal.problems;
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
-    let ungranted = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Bearer));
-    let limited = problems.iter().any(|problem| is_ungranted(problem, TokenKind::Session));
+    let bearers: Vec<_> = problems.iter().filter_map(ungranted_to).collect();
+    let limited = bearers.iter().any(|to| to.kind == TokenKind::Session);
+    let token = bearers.iter().find(|to| to.kind != TokenKind::Session);
+    let see_token = token.map(|to| format!("The vault's owner can see what token `{0}` opens with `keyvault token show {0}`, and grant it more with `keyvault token edit {0}`.", to.name));
     // These lines hold their own remedy.
     let only_swapped = problems
         .iter()
@@ -83,9 +85,9 @@ fn refusal(refusal: &Refusal) -> Failure {
             "Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.",
         ),
         (limited, "The open session is limited. Open a full one, which ends it: keyvault unlock"),
-        (ungranted, "The vault's owner can see what a token opens with `keyvault token show NAME`."),
+        (token.is_some(), see_token.as_deref().unwrap_or_default()),
         (
-            only_missing && !ungranted && !limited && !only_swapped
+            only_missing && bearers.is_empty() && !only_swapped
                 || any(|problem| matches!(problem, Problem::NothingLeft)),
             "Run `keyvault list` to see all keys with their variables, scopes and status.",
         ),
@@ -125,13 +127,13 @@ fn misfit_line(misfit: &Misfit) -> String {
     }
 }
 
-/// Returns `true` if a key or a scope is asked for that a token of this kind does not open.
-fn is_ungranted(problem: &Problem, token: TokenKind) -> bool {
+/// The bearer that was not granted a key or a scope that is asked for.
+fn ungranted_to(problem: &Problem) -> Option<&GrantedTo> {
     match problem {
-        Problem::Asked { problem, .. } => is_ungranted(problem, token),
-        Problem::NotGranted { kind, .. } => *kind == token,
-        Problem::NoSuchScope { kind, .. } => token == TokenKind::Session && *kind == Some(token),
-        _ => false,
+        Problem::Asked { problem, .. } => ungranted_to(problem),
+        Problem::NotGranted { to, .. } => Some(to),
+        Problem::NoSuchScope { to, .. } => to.as_ref(),
+        _ => None,
     }
 }
 
@@ -139,7 +141,7 @@ fn is_ungranted(problem: &Problem, token: TokenKind) -> bool {
 fn is_unapproved(problem: &Problem) -> bool {
     match problem {
         Problem::Asked { problem, .. } => is_unapproved(problem),
-        problem => matches!(problem, Problem::UnapprovedDefault(_)),
+        problem => matches!(problem, Problem::UnapprovedDefault { .. }),
     }
 }
 

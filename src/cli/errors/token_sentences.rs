@@ -1,10 +1,13 @@
 //! Sentences about tokens and bundles.
 
 use std::path::Path;
+use std::slice::from_ref;
 
-use keyvault_vault::TokenError;
+use keyvault_core::name::KeyName;
+use keyvault_vault::{GrantedTo, TokenError, TokenKind, hides_its_name};
 
 use super::remedy::{Remedy, damaged, failed, not_found, refused, usage, wrong_credential};
+use super::sentences::did_you_mean;
 use super::{Failure, code};
 
 /// There is no place for what is recorded of reads.
@@ -25,6 +28,39 @@ pub(in crate::cli) fn empty_token() -> Failure {
             "Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.",
         ),
     )
+}
+
+/// A token opens its keys, and `what` needs more.
+pub(in crate::cli) fn needs_owner(variable: &str, what: &str) -> Failure {
+    Failure::new(
+        code::LOCKED,
+        "locked",
+        format!("{variable} is set, and {what} needs more than a token opens."),
+        Some(&format!("Unset {variable}, and open the vault as its owner: keyvault unlock")),
+    )
+}
+
+/// Something was asked about a key that a grant does not say. `variable` gave the token; without one a session is limited.
+pub(in crate::cli) fn not_in_a_grant(variable: Option<&str>, option: &str) -> Failure {
+    let option = format!("`{option}`");
+    variable.map_or_else(|| Failure::limited_for(&option), |variable| needs_owner(variable, &option))
+}
+
+/// A key that a bearer asked for by its name.
+pub(in crate::cli) fn key_not_granted(name: &KeyName, near: Option<&KeyName>, to: &GrantedTo) -> Failure {
+    let message = if hides_its_name(from_ref(name), near) {
+        format!(
+            "No key of that name is granted to {to}. The name is not shown, because it looks like a value."
+        )
+    } else {
+        format!("Key `{name}` is not granted to {to}.")
+    };
+    let see = if to.kind == TokenKind::Session {
+        "The open session is limited. Open a full one, which ends it: keyvault unlock".to_owned()
+    } else {
+        "Run `keyvault list` to see the keys that it opens.".to_owned()
+    };
+    Failure::new(code::NOT_FOUND, "not_found", message, Some(&did_you_mean(near, &see)))
 }
 
 /// The kernel still keeps a limited session whose token is gone from the vault.
@@ -60,6 +96,19 @@ pub(super) fn token(error: &TokenError) -> Remedy {
         TokenError::SessionName(_) => usage("Choose another name."),
         TokenError::IsSession(_) | TokenError::OtherKind { .. } | TokenError::NoBundles { .. } => {
             refused("Create a token for a machine: keyvault token create NAME --scope SCOPE")
+        }
+        TokenError::NotEdited { .. } => refused("Create another token, and revoke this one."),
+        TokenError::NotItsScope { token, .. } => {
+            not_found(format!("See its scopes and keys with `keyvault token show {token}`."))
+        }
+        TokenError::NotItsKey { token, by: None, .. } => {
+            not_found(format!("See its scopes and keys with `keyvault token show {token}`."))
+        }
+        TokenError::NotItsKey { token, key, by: Some(scope) } => refused(format!(
+            "Take the scope from the key with `keyvault edit {key} --unscope {scope}`, or from the token with `keyvault token edit {token} --unscope {scope}`."
+        )),
+        TokenError::GrantsNothing(name) => {
+            refused(format!("To end it, revoke it: keyvault token revoke {name}"))
         }
         TokenError::OpensNothing => {
             wrong_credential("The vault's owner can see its tokens with `keyvault token list`.")

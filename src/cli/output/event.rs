@@ -1,5 +1,7 @@
 //! An entry of the log, as people and programs read it.
 
+use std::collections::BTreeSet;
+
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 
@@ -7,7 +9,9 @@ use super::time;
 use super::view;
 use crate::cli::output;
 use crate::cli::unlock::log_gap_json;
-use keyvault_vault::audit::{Event, Grace, KeyRef, LogGap, OfSession, Outcome, Renamed, TokenChange, Wiped};
+use keyvault_vault::audit::{
+    Event, Grace, KeyRef, LogGap, OfSession, Outcome, Renamed, TokenChange, TokenEdited, Wiped,
+};
 use keyvault_vault::{LedgerId, Of};
 
 pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
@@ -52,6 +56,7 @@ pub(in crate::cli) fn short(ledger: &LedgerId) -> String {
 /// The details in words, with a way to write a number of seconds.
 fn words(event: &Event, length: fn(u64) -> String) -> String {
     let token = event.get().map(|TokenChange { deed, token }| format!("{} {token}", deed.name()));
+    let edited = event.get().map(|edited: TokenEdited| edited_words(&edited));
     let renamed = event.get().map(|Renamed(name)| format!("renamed to {name}"));
     let grace = event
         .get()
@@ -62,7 +67,29 @@ fn words(event: &Event, length: fn(u64) -> String) -> String {
         (Some(Wiped), Some(reason)) => Some(format!("wiped: {reason}")),
         (None, detail) => detail.map(str::to_owned),
     };
-    [token, renamed, grace, detail].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [token, edited, renamed, grace, detail]
+        .into_iter()
+        .flatten()
+        .filter(|words| !words.is_empty())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// `scopes +deploy -dev, keys +db/url, expires never`
+fn edited_words(edited: &TokenEdited) -> String {
+    fn signed<T: ToString>(label: &str, added: &BTreeSet<T>, removed: &BTreeSet<T>) -> Option<String> {
+        let added = added.iter().map(|name| format!("+{}", name.to_string()));
+        let signed: Vec<_> =
+            added.chain(removed.iter().map(|name| format!("-{}", name.to_string()))).collect();
+        (!signed.is_empty()).then(|| format!("{label} {}", signed.join(" ")))
+    }
+    let expires = edited.expires.map(|expiry| match expiry.after {
+        Some(after) => format!("expires {}", time::local(after)),
+        None => "expires never".to_owned(),
+    });
+    let scopes = signed("scopes", &edited.scopes_added, &edited.scopes_removed);
+    let keys = signed("keys", &edited.keys_added, &edited.keys_removed);
+    [scopes, keys, expires].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// `   12  2026-11-21 14:03  exec      ada@host bash pts/3  stripe/live v2  (npm)`

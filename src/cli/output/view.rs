@@ -1,13 +1,14 @@
 //! A key as `list`, `show` and JSON present it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use keyvault_core::clock::Moment;
+use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 pub(crate) use keyvault_core::text::counted;
-use keyvault_vault::{KeyRecord, RemovedKey, Status, Version};
+use keyvault_vault::{KeyRecord, KeyView, RemovedKey, Status, Version};
 
 use super::time;
 use crate::cli::output::{self, Ui};
@@ -15,15 +16,89 @@ use crate::cli::output::{self, Ui};
 /// A key that expires within this is pointed out.
 const SOON: i64 = 7 * 86_400_000;
 
+/// A key as `list` and `show` have it: the owner's record, or a grant, which says less.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shown<'k> {
+    Held(&'k KeyRecord),
+    Granted(&'k KeyView),
+}
+
+impl<'k> From<&'k KeyRecord> for Shown<'k> {
+    fn from(key_record: &'k KeyRecord) -> Self {
+        Self::Held(key_record)
+    }
+}
+
+impl<'k> Shown<'k> {
+    pub(crate) fn name(self) -> &'k KeyName {
+        match self {
+            Self::Held(key) => &key.name,
+            Self::Granted(key) => key.name(),
+        }
+    }
+
+    pub(crate) fn variable(self) -> &'k EnvName {
+        match self {
+            Self::Held(key) => &key.variable,
+            Self::Granted(key) => key.variable(),
+        }
+    }
+
+    pub(crate) fn scopes(self) -> &'k BTreeSet<Scope> {
+        match self {
+            Self::Held(key) => &key.scopes,
+            Self::Granted(key) => key.scopes(),
+        }
+    }
+
+    /// The number of the current version.
+    pub(crate) fn version(self) -> Option<u32> {
+        match self {
+            Self::Held(key) => key.current().map(|version| version.number),
+            Self::Granted(key) => key.current(),
+        }
+    }
+
+    pub(crate) fn expires(self) -> Option<Moment> {
+        match self {
+            Self::Held(key) => key.expires,
+            Self::Granted(key) => key.expires(),
+        }
+    }
+
+    pub(crate) fn status(self, now: Moment) -> Status {
+        match self {
+            Self::Held(key) => key.status(now),
+            Self::Granted(key) => key.status(now),
+        }
+    }
+
+    pub(crate) fn public(self) -> bool {
+        match self {
+            Self::Held(key) => key.public,
+            Self::Granted(key) => key.public(),
+        }
+    }
+
+    /// The owner's record, for what a grant does not say.
+    pub(crate) fn record(self) -> Option<&'k KeyRecord> {
+        match self {
+            Self::Held(key) => Some(key),
+            Self::Granted(_) => None,
+        }
+    }
+}
+
+/// What a grant does not say is null.
 #[derive(Debug, Serialize)]
 pub(crate) struct KeyJson {
     name: String,
     variable: String,
     scopes: Vec<String>,
-    tags: BTreeMap<String, String>,
+    tags: Option<BTreeMap<String, String>>,
     version: Option<u32>,
     status: &'static str,
-    created: String,
+    created: Option<String>,
     expires: Option<String>,
     fingerprint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,18 +142,22 @@ struct DisabledJson {
 impl KeyJson {
     /// The columns of `list`.
     #[must_use]
-    pub(crate) fn of(key_record: &KeyRecord, now: Moment) -> Self {
-        let current = key_record.current();
+    pub(crate) fn of<'k>(key: impl Into<Shown<'k>>, now: Moment) -> Self {
+        let key: Shown<'k> = key.into();
+        let record = key.record();
+        let tags = |record: &KeyRecord| {
+            record.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect()
+        };
         Self {
-            name: key_record.name.to_string(),
-            variable: key_record.variable.to_string(),
-            scopes: key_record.scopes.iter().map(ToString::to_string).collect(),
-            tags: key_record.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
-            version: current.map(|version| version.number),
-            status: key_record.status(now).name(),
-            created: time::rfc3339(key_record.created),
-            expires: key_record.expires.map(time::rfc3339),
-            fingerprint: current.map(Version::fingerprint_hex),
+            name: key.name().to_string(),
+            variable: key.variable().to_string(),
+            scopes: key.scopes().iter().map(ToString::to_string).collect(),
+            tags: record.map(tags),
+            version: key.version(),
+            status: key.status(now).name(),
+            created: record.map(|record| time::rfc3339(record.created)),
+            expires: key.expires().map(time::rfc3339),
+            fingerprint: record.and_then(KeyRecord::current).map(Version::fingerprint_hex),
             previous: None,
             note: None,
             owner: None,
@@ -86,7 +165,7 @@ impl KeyJson {
             disabled: None,
             entropy_bits: None,
             public: None,
-            is_public: key_record.public,
+            is_public: key.public(),
             value: None,
             value_base64: None,
             removed: None,
@@ -119,6 +198,12 @@ impl KeyJson {
             public: key.current().and_then(|version| version.public.clone()),
             ..Self::of(key, now)
         }
+    }
+
+    /// Of this version, of which a grant says only the number.
+    #[must_use]
+    pub(crate) fn of_granted_version(self, version: Option<u32>) -> Self {
+        Self { version, ..self }
     }
 
     /// Of another version than the current one.
@@ -182,45 +267,50 @@ pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
 
 /// [`facts`] with the value of a key that is public.
 #[must_use]
-pub(crate) fn facts_with(
-    key_record: &KeyRecord,
+pub(crate) fn facts_with<'k>(
+    key: impl Into<Shown<'k>>,
     value: Option<&SecretBytes>,
     now: Moment,
     ui: &Ui,
 ) -> String {
-    let mut lines = vec![("name", ui.on_out(output::STRONG, key_record.name.as_str()))];
-    lines.push(("variable", key_record.variable.to_string()));
-    if let Some(version) = key_record.current() {
-        lines.push(("version", version.number.to_string()));
+    let key: Shown<'k> = key.into();
+    let record = key.record();
+    let mut lines = vec![("name", ui.on_out(output::STRONG, key.name().as_str()))];
+    lines.push(("variable", key.variable().to_string()));
+    if let Some(version) = key.version() {
+        lines.push(("version", version.to_string()));
     }
-    for (label, text) in [("display name", &key_record.display_name), ("owner", &key_record.owner)] {
+    for (label, text) in record
+        .map(|record| [("display name", &record.display_name), ("owner", &record.owner)])
+        .iter()
+        .flatten()
+    {
         if !text.is_empty() {
             lines.push((label, output::harmless_line(text)));
         }
     }
-    lines.push(("scopes", joined(key_record.scopes.iter())));
-    if !key_record.tags.is_empty() {
-        let tags =
-            key_record.tags.iter().map(|(key, value)| format!("{key}={}", output::harmless_line(value)));
+    lines.push(("scopes", joined(key.scopes().iter())));
+    if let Some(tags) = record.map(|record| &record.tags).filter(|tags| !tags.is_empty()) {
+        let tags = tags.iter().map(|(key, value)| format!("{key}={}", output::harmless_line(value)));
         lines.push(("tags", tags.collect::<Vec<_>>().join(", ")));
     }
-    if !key_record.note.is_empty() {
-        lines.push(("note", output::harmless(&key_record.note).replace('\n', "\n             ")));
+    if let Some(note) = record.map(|record| &record.note).filter(|note| !note.is_empty()) {
+        lines.push(("note", output::harmless(note).replace('\n', "\n             ")));
     }
-    if key_record.public {
+    if key.public() {
         let shown = value.map_or_else(|| "no secret".to_owned(), |value| shown_value(value.expose()));
         lines.push(("public", shown));
     }
-    let (word, style) = status_word(key_record.status(now));
+    let (word, style) = status_word(key.status(now));
     lines.push(("status", ui.on_out(style, word)));
-    lines.extend(disabled(key_record, now).map(|since| ("disabled", since)));
-    lines.push(("created", when(key_record.created, now)));
-    lines.push(("expires", key_record.expires.map_or_else(|| "never".to_owned(), |at| when(at, now))));
-    if let Some(recipe) = &key_record.recipe {
+    lines.extend(record.and_then(|record| disabled(record, now)).map(|since| ("disabled", since)));
+    lines.extend(record.map(|record| ("created", when(record.created, now))));
+    lines.push(("expires", key.expires().map_or_else(|| "never".to_owned(), |at| when(at, now))));
+    if let Some(recipe) = record.and_then(|record| record.recipe.as_ref()) {
         lines
             .push(("recipe", format!("{}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())));
     }
-    if let Some(version) = key_record.current() {
+    if let Some(version) = record.and_then(KeyRecord::current) {
         lines.push(("fingerprint", version.fingerprint_hex()));
     }
     let lines = lines.into_iter().map(|(label, value)| format!("{label:<12} {value}"));

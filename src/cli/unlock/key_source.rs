@@ -1,4 +1,4 @@
-//! Where `exec` and `export` take keys from: a bundle, the grants of a token, or the vault to whoever opens it.
+//! Where `exec`, `export`, `list`, and `show` take keys from: a bundle, the grants of a token, or the vault to whoever opens it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,23 @@ use keyvault_os::fs::private::open_secret_file;
 use keyvault_vault::state::pin::{Memory, Pin, Pins, VaultPath};
 use keyvault_vault::unlock::session::{self, Current};
 use keyvault_vault::unlock::token::{self, Token};
-use keyvault_vault::{BearerKeys, Bundle, MAX_BUNDLE, ReadsLog, Supply, TokenError, VaultError, World};
+use keyvault_vault::{
+    Access, BearerKeys, Bundle, MAX_BUNDLE, ReadsLog, Supply, TokenError, Vault, VaultError, World,
+};
+
+/// A vault, or the part of it that was granted to a bearer.
+pub(in crate::cli) enum Opened {
+    Owned(Vault, Access),
+    Granted(Supply),
+}
+
+/// The variable that gives a token, if one does.
+pub(in crate::cli) fn token_given_by() -> Option<&'static str> {
+    if token_variable().is_some_and(|token| !token.is_empty()) {
+        return Some("KEYVAULT_TOKEN");
+    }
+    variable("KEYVAULT_TOKEN_FILE").map(|_| "KEYVAULT_TOKEN_FILE")
+}
 
 /// Machines, which open only what was granted to them.
 #[derive(Debug, Clone, Args)]
@@ -113,6 +129,25 @@ impl Context {
                 }
             }
         }
+    }
+
+    /// The vault for its owner, or the keys of a bearer: by a token or a bundle, or by a limited session unless
+    /// something is given that opens everything.
+    pub(in crate::cli) fn open_for(&self, machine: &Machine) -> Result<Opened, Failure> {
+        if machine.given() || machine.min_seq.is_some() {
+            return Ok(Opened::Granted(self.supply(machine)?));
+        }
+        let mut vault = self.open()?;
+        if !self.is_given_root()
+            && let Some(Current::Limited(session)) = session::current(&vault.identity(), self.now())
+        {
+            return Ok(Opened::Granted(Supply::Granted(
+                self.open_to_take()?,
+                BearerKeys::of_session(&session),
+            )));
+        }
+        let access = self.access(&mut vault, &ORDER)?;
+        Ok(Opened::Owned(vault, access))
     }
 
     /// The keys of a limited session, if one is open.

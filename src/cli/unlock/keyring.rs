@@ -72,15 +72,6 @@ impl Context {
         }
     }
 
-    /// Returns `true` if the keyring would open the vault, and why. No session is opened.
-    pub(in crate::cli) fn judged_keyring(&self, vault: &mut Vault) -> (Option<bool>, String) {
-        match self.keyring_alone(vault) {
-            Ok(Some(access)) => (Some(true), opens_slot(&access)),
-            Ok(None) => (Some(false), "the vault has no keyring slot".to_owned()),
-            Err(why) => (Some(false), why),
-        }
-    }
-
     /// Access by the keyring, if the vault has a slot for one, or why there is none. No session is opened, nothing said.
     #[allow(clippy::unused_self, reason = "beside the other ways of asking")]
     pub(in crate::cli) fn keyring_alone(&self, vault: &mut Vault) -> Result<Option<Access>, String> {

@@ -5,10 +5,10 @@ use std::path::Path;
 use keyvault_vault::unlock::session::{self, Current};
 use keyvault_vault::{Access, Vault, file};
 
-use super::key_source::token_is_piped;
+use super::key_source::{token_given_by, token_is_piped};
 use super::{PASSPHRASE, PASSPHRASE_FILE};
 use crate::cli::context::{Context, variable};
-use crate::cli::errors::Failure;
+use crate::cli::errors::{Failure, token_sentences};
 use crate::cli::output;
 use crate::cli::output::time;
 
@@ -108,7 +108,10 @@ impl Context {
                     let access = given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose();
                     access.map_err(|failure| failure.given_by(PASSPHRASE))?
                 }
-                Step::Prompt => Some(self.typed_access(vault)?),
+                Step::Prompt => match token_given_by().filter(|_| !self.may_ask()) {
+                    Some(variable) => return Err(token_sentences::needs_owner(variable, "this command")),
+                    None => Some(self.typed_access(vault)?),
+                },
             };
             if let Some(access) = access {
                 return Ok(access);
@@ -129,11 +132,16 @@ impl Context {
         Outlook { step: Step::Token, opens, why: output::harmless_line(&why) }
     }
 
-    /// Credentials in their order, and if each would serve. No one is asked, and nothing is derived that costs.
-    pub(in crate::cli) fn outlook(&self, vault: &mut Vault) -> Vec<Outlook> {
+    /// Credentials in their order, and if each would serve. No one is asked, and nothing is derived that costs. `keyring` is
+    /// what [`Context::keyring_alone`] gave.
+    pub(in crate::cli) fn outlook(
+        &self,
+        vault: &mut Vault,
+        keyring: &Result<Option<Access>, String>,
+    ) -> Vec<Outlook> {
         ORDER
             .map(|step| {
-                let (opens, why) = self.judged(vault, step);
+                let (opens, why) = self.judged(vault, step, keyring);
                 Outlook { step, opens, why: output::harmless_line(&why) }
             })
             .to_vec()
@@ -146,15 +154,36 @@ impl Context {
         match self.given_token() {
             Ok(None) => (Some(false), "KEYVAULT_TOKEN is not set".to_owned()),
             Ok(Some(_)) if variable("KEYVAULT_BUNDLE").is_some() => {
-                let why = "opens the bundle in KEYVAULT_BUNDLE, for `exec` and `export`; not tried";
+                let why = "opens the bundle in KEYVAULT_BUNDLE, for `exec`, `export`, `list`, and `show`; not tried";
                 (None, why.to_owned())
             }
-            Ok(Some(_)) => (None, "opens its grants, for `exec` and `export`; not tried".to_owned()),
+            Ok(Some(_)) => {
+                (None, "opens its grants, for `exec`, `export`, `list`, and `show`; not tried".to_owned())
+            }
             Err(failure) => (Some(false), failure.message),
         }
     }
 
-    fn judged(&self, vault: &mut Vault, step: Step) -> (Option<bool>, String) {
+    /// Access by a credential that opens the vault without a question and without a derivation that costs, where no
+    /// session is open. `keyring` is what that gave.
+    pub(in crate::cli) fn opens_alone(
+        &self,
+        vault: &mut Vault,
+        keyring: Option<Access>,
+    ) -> Option<(Step, Access)> {
+        if let Some(access) = keyring {
+            return Some((Step::Keyring, access));
+        }
+        let file = self.given_key_file().ok().flatten()?;
+        vault.open_key_file(&file).ok().map(|access| (Step::KeyFile, access))
+    }
+
+    fn judged(
+        &self,
+        vault: &mut Vault,
+        step: Step,
+        keyring: &Result<Option<Access>, String>,
+    ) -> (Option<bool>, String) {
         match step {
             Step::Token => self.judged_token(),
             Step::Session => match session::current(&vault.identity(), self.now()) {
@@ -164,10 +193,15 @@ impl Context {
                 }
                 Some(Current::Limited(session)) => {
                     let until = time::local(session.until);
-                    (Some(false), format!("limited to some keys, for `exec` and `export`, until {until}"))
+                    let uses = "for `exec`, `export`, `list`, and `show`";
+                    (Some(false), format!("limited to some keys, {uses}, until {until}"))
                 }
             },
-            Step::Keyring => self.judged_keyring(vault),
+            Step::Keyring => match keyring {
+                Ok(Some(access)) => (Some(true), opens_slot(access)),
+                Ok(None) => (Some(false), "the vault has no keyring slot".to_owned()),
+                Err(why) => (Some(false), why.clone()),
+            },
             Step::KeyFile => match self.given_key_file() {
                 Ok(None) => (Some(false), "KEYVAULT_KEY_FILE is not set".to_owned()),
                 Ok(Some(file)) => match vault.open_key_file(&file) {

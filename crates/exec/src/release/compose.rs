@@ -140,7 +140,8 @@ impl Staging<'_> {
                     Problem::Missing { wanted, .. } | Problem::NotGranted { wanted, .. } => Some(wanted),
                     _ => None,
                 });
-                State::Wrong(vec![Problem::UnapprovedDefault(wanted.collect())])
+                let keys = wanted.collect();
+                State::Wrong(vec![Problem::UnapprovedDefault { keys, to: self.keys.granted_to() }])
             }
         } else if *optional {
             State::LeftOut(problems)

@@ -9,7 +9,7 @@ use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::text::list;
 use keyvault_vault::time::local;
-use keyvault_vault::{FieldFault, JsonField, TokenKind, VaultError, hides_its_name};
+use keyvault_vault::{FieldFault, GrantedTo, JsonField, VaultError, hides_its_name};
 
 /// Something that is wrong with what was asked for. `Display` is a line of [`Refusal`]'s message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,15 +21,15 @@ pub enum Problem {
         near: Option<KeyName>,
     },
     /// These keys are missing, and the default that would stand in is that of a file that nobody approved.
-    #[error("{}: the token opens no such key, and the file's default is not approved", list(.0))]
-    UnapprovedDefault(Vec<KeyName>),
+    #[error("{}: not granted{}, and the file's default is not approved", list(keys), to_whom(to.as_ref()))]
+    UnapprovedDefault { keys: Vec<KeyName>, to: Option<GrantedTo> },
     /// The token opens no key of that name.
-    #[error("{}", not_granted(wanted, near.as_ref(), *kind))]
+    #[error("{}", not_granted(wanted, near.as_ref(), to))]
     NotGranted {
         wanted: KeyName,
         /// A key that it opens and that was probably meant.
         near: Option<KeyName>,
-        kind: TokenKind,
+        to: GrantedTo,
     },
     /// A variable was named where a key belongs, and there are keys with that variable.
     #[error("{variable}: a variable, not a key; {}", keys_of(names))]
@@ -44,12 +44,12 @@ pub enum Problem {
         /// True if the variable is to name a file that contains the value.
         to_file: bool,
     },
-    #[error("scope {wanted}: {}{}", without_scope(*kind), meant(near.as_ref()))]
+    #[error("scope {wanted}: {}{}", without_scope(to.as_ref()), meant(near.as_ref()))]
     NoSuchScope {
         wanted: Scope,
         near: Option<Scope>,
-        /// Of a token that opens no key with that scope.
-        kind: Option<TokenKind>,
+        /// The bearer that is granted no key with that scope.
+        to: Option<GrantedTo>,
     },
     #[error("{name}: expired on {}", local(*since))]
     Expired { name: KeyName, since: Moment },
@@ -146,31 +146,25 @@ fn missing(wanted: &KeyName, near: Option<&KeyName>) -> String {
     format!("{wanted}: no such key{}", meant(near))
 }
 
-fn not_granted(wanted: &KeyName, near: Option<&KeyName>, kind: TokenKind) -> String {
+fn not_granted(wanted: &KeyName, near: Option<&KeyName>, to: &GrantedTo) -> String {
     if hides_its_name(from_ref(wanted), near) {
         return HIDDEN.to_owned();
     }
-    format!("{wanted}: the {} opens no such key{}", holder(kind), meant(near))
+    format!("{wanted}: not granted to {to}{}", meant(near))
 }
 
-fn without_scope(kind: Option<TokenKind>) -> &'static str {
-    match kind {
-        Some(TokenKind::Session) => "the limited session opens no key with it",
-        _ => "no key has it",
-    }
+fn to_whom(to: Option<&GrantedTo>) -> String {
+    to.map(|to| format!(" to {to}")).unwrap_or_default()
+}
+
+fn without_scope(to: Option<&GrantedTo>) -> String {
+    to.map_or_else(|| "no key has it".to_owned(), |to| format!("no key granted to {to} has it"))
 }
 
 fn keys_of(names: &[KeyName]) -> String {
     match names {
         [one] => format!("its key is {one}"),
         several => format!("its keys are {}", list(several)),
-    }
-}
-
-fn holder(kind: TokenKind) -> &'static str {
-    match kind {
-        TokenKind::Bearer | TokenKind::Verifier | TokenKind::Issuer => "token",
-        TokenKind::Session => "limited session",
     }
 }
 

@@ -165,8 +165,8 @@ impl Staging<'_> {
             match self.keys.with_scope(scope)? {
                 None => {
                     let near = self.keys.scope_like(scope)?;
-                    let kind = self.keys.granted_to();
-                    self.problem(Problem::NoSuchScope { wanted: scope.clone(), near, kind });
+                    let to = self.keys.granted_to();
+                    self.problem(Problem::NoSuchScope { wanted: scope.clone(), near, to });
                 }
                 Some(keys) => found.extend(keys.into_iter().map(own)),
             }
@@ -225,8 +225,8 @@ impl Staging<'_> {
     /// The problem with a name that is not in the vault, and the key that was probably meant.
     pub(super) fn missing(&self, name: &KeyName) -> Result<Problem, VaultError> {
         let (wanted, near) = (name.clone(), self.keys.name_like(name)?);
-        Ok(if let Some(kind) = self.keys.granted_to() {
-            Problem::NotGranted { wanted, near, kind }
+        Ok(if let Some(to) = self.keys.granted_to() {
+            Problem::NotGranted { wanted, near, to }
         } else {
             Problem::Missing { wanted, near }
         })

@@ -1,12 +1,12 @@
 //! Typed details of events: what the program itself reads out of the log later. Each is an extension, so that a version
 //! that does not know one still reads the event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Extensions, Malformed};
-use keyvault_core::name::{KeyName, TokenName};
+use keyvault_core::name::{KeyName, Scope, TokenName};
 
 use super::event::Action;
 
@@ -47,6 +47,7 @@ pub enum TokenDeed {
     Created = 1,
     Renewed = 2,
     Revoked = 3,
+    Edited = 4,
 }
 
 impl TokenDeed {
@@ -56,7 +57,38 @@ impl TokenDeed {
             Self::Created => "created",
             Self::Renewed => "renewed",
             Self::Revoked => "revoked",
+            Self::Edited => "edited",
         }
+    }
+}
+
+/// What an edit changed of a token: the scopes and the keys by name that it is granted, and its expiry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct TokenEdited {
+    pub scopes_added: BTreeSet<Scope>,
+    pub scopes_removed: BTreeSet<Scope>,
+    pub keys_added: BTreeSet<KeyName>,
+    pub keys_removed: BTreeSet<KeyName>,
+    pub expires: Option<NewExpiry>,
+}
+
+/// The expiry before and after; `None` is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NewExpiry {
+    pub before: Option<Moment>,
+    pub after: Option<Moment>,
+}
+
+impl TokenEdited {
+    /// Returns `true` if the token opens less than before, or for a shorter time.
+    #[must_use]
+    pub fn takes_away(&self) -> bool {
+        let earlier = |expiry: NewExpiry| match (expiry.before, expiry.after) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(before), Some(after)) => after < before,
+        };
+        !self.scopes_removed.is_empty() || !self.keys_removed.is_empty() || self.expires.is_some_and(earlier)
     }
 }
 
@@ -121,6 +153,11 @@ impl Detail for TokenChange {
     const ON: &'static [Action] = &[Action::Token];
 }
 
+impl Detail for TokenEdited {
+    const FIELD: u16 = 23;
+    const ON: &'static [Action] = TokenChange::ON;
+}
+
 impl Detail for Grace {
     const FIELD: u16 = 9;
     const ON: &'static [Action] = &[Action::Rotate];
@@ -171,7 +208,8 @@ pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     one::<OfSession>(extensions)?;
     one::<BrokenLedgers>(extensions)?;
     one::<AfterChange>(extensions)?;
-    one::<KeptIds>(extensions)
+    one::<KeptIds>(extensions)?;
+    one::<TokenEdited>(extensions)
 }
 
 #[cfg(test)]
@@ -193,7 +231,8 @@ mod tests {
             (17, &[0; 4]),
             (19, &[0; 8]),
             (21, b"\0\0\0\0"),
-            (23, b"of a later version"),
+            (23, &[0; 17]),
+            (25, b"of a later version"),
         ] {
             assert_eq!(with(field, bytes), Ok(()), "{field}");
         }
@@ -201,7 +240,7 @@ mod tests {
             (1, &[0; 7][..]),
             (3, b"\x01\0\0\0-"),
             (5, b"\0"),
-            (7, b"\x04\x02\0\0\0ci"),
+            (7, b"\x05\x02\0\0\0ci"),
             (9, &[0; 9]),
             (11, &[1, 0, 0, 0]),
             (13, &[1, 0, 0, 0]),
@@ -209,6 +248,7 @@ mod tests {
             (17, &[1, 0, 0, 0]),
             (19, &[0; 9]),
             (21, b"\x01\0\0\0id"),
+            (23, &[0; 16]),
         ] {
             assert_eq!(with(field, bytes), Err(Malformed), "{field}");
         }

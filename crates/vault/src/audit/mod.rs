@@ -14,7 +14,9 @@ mod verify;
 
 pub(crate) use chain::{AuditKeys, Chain, ChainMark, HeadMark, START, Seed};
 pub(crate) use detail::{AfterChange, KeptIds};
-pub use detail::{BrokenLedgers, Detail, Grace, OfSession, Renamed, TokenChange, TokenDeed, Wiped};
+pub use detail::{
+    BrokenLedgers, Detail, Grace, NewExpiry, OfSession, Renamed, TokenChange, TokenDeed, TokenEdited, Wiped,
+};
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
 pub(crate) use verify::{
     Break, Salvaged, passes_through, reached, read_all, read_range, read_what_opens, salvage, verify,

@@ -215,7 +215,7 @@ impl Dropped {
             dropped.note(event);
             match event.get() {
                 Some(TokenChange { deed: TokenDeed::Revoked, token }) => drop(tokens.remove(&token)),
-                Some(TokenChange { deed: TokenDeed::Created | TokenDeed::Renewed, token }) => {
+                Some(TokenChange { token, .. }) => {
                     tokens.insert(token);
                 }
                 None => {}

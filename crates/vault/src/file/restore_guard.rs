@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::detail::Spent;
-use crate::audit::{self, Action, Event, KeptIds, Outcome, Renamed, TokenChange, Wiped};
+use crate::audit::{
+    self, Action, Event, KeptIds, Outcome, Renamed, TokenChange, TokenDeed, TokenEdited, Wiped,
+};
 use crate::store::ObjectKind;
 use crate::store::{SlotRow, TokenId};
 use keyvault_core::crypto::sha256;
@@ -54,6 +56,8 @@ struct Tokens {
     /// Names whose token became another one, or none, by a change that the backup does not know; `None` if that could
     /// not be read.
     replaced: Option<Replaced>,
+    /// Names of tokens that an edit which the backup does not know gave less, or a shorter time.
+    narrowed: BTreeSet<TokenName>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +97,7 @@ impl Irrevocable {
                 tombstones: log.tombstones,
                 revoked: log.refusals.revoked,
                 disabled: log.refusals.disabled,
-                tokens: Some(Tokens { replaced, ..Tokens::of(records) }),
+                tokens: Some(Tokens { replaced, narrowed: log.narrowed, ..Tokens::of(records) }),
                 sets: issued::Replaced(issued::find(tx)?.sets),
                 whole: Some(slots),
             })
@@ -149,12 +153,13 @@ impl Irrevocable {
         kept
     }
 
-    /// Returns `true` if a token that the backup has in force opens nothing any more: it was revoked here, or there is
-    /// another one in its place, or none, since the two went apart.
+    /// Returns `true` if a token that the backup has in force opens nothing any more: since the two went apart it was
+    /// revoked here, or there is another one in its place, or none, or an edit took something from it, which the backup
+    /// would give back.
     pub(crate) fn is_spent(&self, record: &TokenRecord) -> bool {
         let Some(tokens) = &self.tokens else { return false };
         if tokens.in_force.contains_key(&record.id) {
-            return false;
+            return tokens.narrowed.contains(&record.name);
         }
         tokens.revoked.contains(&record.id)
             || match &tokens.replaced {
@@ -242,6 +247,7 @@ impl Tokens {
             in_force: in_force.into_iter().map(|record| (record.id, record.name)).collect(),
             revoked: revoked.into_iter().map(|record| record.id).collect(),
             replaced: None,
+            narrowed: BTreeSet::new(),
         }
     }
 }
@@ -331,6 +337,7 @@ struct Log {
     refusals: Refusals,
     rekeyed: bool,
     tokens: BTreeSet<TokenName>,
+    narrowed: BTreeSet<TokenName>,
 }
 
 impl Log {
@@ -346,7 +353,12 @@ impl Log {
         self.tombstones.take_disabled(event);
         self.refusals.take(event);
         self.rekeyed |= event.action == Action::Rekey;
-        self.tokens.extend(event.get().map(|change: TokenChange| change.token));
+        let Some(TokenChange { deed, token }) = event.get() else { return };
+        if deed != TokenDeed::Edited {
+            self.tokens.insert(token);
+        } else if event.get().is_none_or(|edited: TokenEdited| edited.takes_away()) {
+            self.narrowed.insert(token);
+        }
     }
 
     fn replaced(&mut self) -> Replaced {
@@ -384,7 +396,7 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
         tombstones: log.tombstones,
         revoked: log.refusals.revoked,
         disabled: log.refusals.disabled,
-        tokens: Some(Tokens::of(records)),
+        tokens: Some(Tokens { narrowed: log.narrowed, ..Tokens::of(records) }),
         whole: None,
     }
 }

@@ -7,7 +7,7 @@ use super::key_view::{KeyView, Record};
 use super::unrecorded::Unrecorded;
 use crate::error::VaultError;
 use crate::key;
-use crate::token::record::TokenKind;
+use crate::token::bearer::GrantedTo;
 use crate::tx::{VerifiedTx, damaged};
 
 /// Verified keys: all of a vault, to its owner, or those that were granted to a token.
@@ -19,8 +19,8 @@ pub trait KeySource {
 
     fn named(&mut self, name: &KeyName) -> Result<Option<KeyView>, VaultError>;
 
-    /// The kind of token that the keys were granted to: a key that is not there may exist and not be granted.
-    fn granted_to(&self) -> Option<TokenKind>;
+    /// The bearer that the keys were granted to: a key that is not there may exist and not be granted. None for the owner.
+    fn granted_to(&self) -> Option<GrantedTo>;
 
     /// The key that was probably meant by a name that is not there.
     fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError>;
@@ -50,7 +50,7 @@ impl KeySource for VerifiedTx<'_> {
         Ok(self.key(name)?.map(|key| KeyView(Record::Held(Box::new(key)))))
     }
 
-    fn granted_to(&self) -> Option<TokenKind> {
+    fn granted_to(&self) -> Option<GrantedTo> {
         None
     }
 

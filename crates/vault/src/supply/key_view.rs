@@ -115,6 +115,12 @@ impl KeyView {
         Status::of(self.current().is_some(), self.disabled(), self.expired(now))
     }
 
+    /// True if it has a value to give, current or within its grace.
+    #[must_use]
+    pub fn has_value(&self, now: Moment) -> bool {
+        !self.disabled() && self.current().or_else(|| self.previous(now)).is_some()
+    }
+
     /// The number of the version in use.
     #[must_use]
     pub fn current(&self) -> Option<u32> {

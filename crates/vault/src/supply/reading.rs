@@ -5,21 +5,24 @@
 //! Dropped without, a reading leaves nothing behind.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::wipe_stack;
 use keyvault_core::identity::Identity;
+use keyvault_core::name::KeyName;
+use keyvault_core::secret::SecretBytes;
 
 use super::Purpose;
 use super::key_source::KeySource;
 use super::unrecorded::{Recorded, Unrecorded};
-use crate::audit::{AfterChange, Chain, Event, LogGap};
+use crate::audit::{Action, AfterChange, Chain, Event, LogGap};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World, remember, still_same};
 use crate::file::rollback_alarm::tell_if_older;
+use crate::key::record::Status;
 use crate::ledger::OwnKeys;
 use crate::state::pin::Memory;
 use crate::state::witness::Witness;
@@ -108,6 +111,31 @@ impl<'r> Reading<'r, Taking> {
             }
         }?;
         Ok(Recorded(read))
+    }
+
+    /// The current values of those of these keys that are public and good, by name, once the log knows. Nothing is
+    /// recorded if there is none.
+    pub fn public_values(self, names: &[KeyName]) -> Result<BTreeMap<KeyName, SecretBytes>, VaultError> {
+        let mut values = BTreeMap::new();
+        {
+            let mut keys = self.keys()?;
+            for name in names {
+                // The owner may have said meanwhile that it is a secret, or withdrawn it.
+                let key = keys.named(name)?;
+                let public = key.filter(|key| key.public() && key.status(self.now) == Status::Active);
+                if let Some((key, version)) =
+                    public.and_then(|key| key.current().map(|version| (key, version)))
+                {
+                    values.insert(name.clone(), keys.value(&key, version)?);
+                }
+            }
+        }
+        if values.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let purpose = Purpose { action: Action::Reveal, detail: "public".to_owned() };
+        let recorded = self.commit(purpose, values.values())?;
+        values.into_iter().map(|(name, value)| Ok((name, value.release(&recorded)?))).collect()
     }
 
     /// This machine's memory of the vault; a bearer's reading has none.

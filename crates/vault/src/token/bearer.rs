@@ -4,6 +4,7 @@
 //! that the grants hold; it remembers which view it saw; and what it reads is an entry in a chain of its own before a
 //! value leaves.
 
+use std::fmt::{self, Display, Formatter};
 use std::rc::Rc;
 
 use crate::audit::{Chain, Event};
@@ -18,7 +19,7 @@ use keyvault_core::crypto::{self, Signer, SignerId};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::refused::{self, Refused};
 use keyvault_core::name::similar::nearest;
-use keyvault_core::name::{EnvName, KeyName, Scope};
+use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 
 use super::bundle::Bundle;
 use super::error::TokenError;
@@ -91,6 +92,22 @@ impl BearerKeys {
         match self.least {
             Some(least) if found < least => Err(TokenError::Stale { found, least }),
             _ => Ok(()),
+        }
+    }
+}
+
+/// The bearer that keys were granted to. `Display` names it in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantedTo {
+    pub kind: TokenKind,
+    pub name: TokenName,
+}
+
+impl Display for GrantedTo {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            TokenKind::Session => f.write_str("the limited session"),
+            TokenKind::Bearer | TokenKind::Verifier | TokenKind::Issuer => write!(f, "token `{}`", self.name),
         }
     }
 }
@@ -265,7 +282,7 @@ fn remember(world: &World<'_>, bearer: &BearerKeys, path: &VaultPath, row: &View
 
 /// The keys that a token's bearer may read, and where their values are.
 pub(crate) struct Granted<'g> {
-    kind: TokenKind,
+    to: GrantedTo,
     grants: Vec<Rc<Grant>>,
     values: Values<'g>,
 }
@@ -291,14 +308,16 @@ impl<'g> Granted<'g> {
         let open = |row| Grant::open(row, keys, identity).map(Rc::new);
         let rows = rows.iter().filter(|row| !view.apis.contains_key(&row.key));
         let grants = rows.map(open).collect::<Result<_, _>>()?;
-        Ok(Self { kind: view.kind, grants, values: Values::Vault(tx, *identity) })
+        let to = GrantedTo { kind: view.kind, name: view.name.clone() };
+        Ok(Self { to, grants, values: Values::Vault(tx, *identity) })
     }
 
     pub(crate) fn of_bundle(bundle: &'g Bundle) -> Result<Self, TokenError> {
         let grants = bundle.content.grants().map_err(|_| TokenError::BundleDamaged)?;
         grants.iter().try_for_each(Grant::known)?;
         let grants = grants.into_iter().map(Rc::new).collect();
-        Ok(Self { kind: TokenKind::Bearer, grants, values: Values::Bundle(bundle) })
+        let to = GrantedTo { kind: TokenKind::Bearer, name: bundle.content.name.clone() };
+        Ok(Self { to, grants, values: Values::Bundle(bundle) })
     }
 }
 
@@ -317,8 +336,8 @@ impl KeySource for Granted<'_> {
         Ok(self.grants.iter().find(|grant| grant.name == *name).map(view_of))
     }
 
-    fn granted_to(&self) -> Option<TokenKind> {
-        Some(self.kind)
+    fn granted_to(&self) -> Option<GrantedTo> {
+        Some(self.to.clone())
     }
 
     fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::state::pin::Standing;
 use crate::time::local;
 use keyvault_core::clock::Moment;
-use keyvault_core::name::TokenName;
+use keyvault_core::name::{KeyName, Scope, TokenName};
 use keyvault_core::text::quoted;
 use keyvault_issue::ApiId;
 use keyvault_issue::record::Mark;
@@ -26,9 +26,26 @@ pub enum TokenError {
     /// The name is one that only limited sessions have.
     #[error("`{0}` cannot be the name of a token: `session/` begins the names of limited sessions.")]
     SessionName(TokenName),
-    /// A limited session cannot be renewed or bundled.
-    #[error("`{0}` is a limited session, which cannot be renewed or bundled.")]
+    /// A limited session cannot be renewed, edited, or bundled.
+    #[error("`{0}` is a limited session, which cannot be renewed, edited, or bundled.")]
     IsSession(TokenName),
+    /// The bounds of an issuer and the APIs of a verifier are not a rule for keys.
+    #[error("`{name}` is the token of {}, which cannot be edited.", with_article(*kind))]
+    NotEdited { name: TokenName, kind: TokenKind },
+    /// A scope was to be taken from a token that has none of that name.
+    #[error("Token `{token}` does not have the scope `{scope}`.")]
+    NotItsScope { token: TokenName, scope: Scope },
+    /// A key was to be taken from a token that is not granted it by name.
+    #[error("{}", not_its_key(token, key, by.as_ref()))]
+    NotItsKey {
+        token: TokenName,
+        key: KeyName,
+        /// A scope that grants it.
+        by: Option<Scope>,
+    },
+    /// An edit would leave neither a scope nor a key.
+    #[error("Token `{0}` would have neither a scope nor a key.")]
+    GrantsNothing(TokenName),
     /// The vault has no view for this token: revoked, renewed, or of another vault.
     #[error("This token opens nothing here: it was revoked or renewed, or belongs to another vault.")]
     OpensNothing,
@@ -103,6 +120,13 @@ pub enum TokenError {
     /// The reads are of a token that this vault does not know.
     #[error("The reads are by a token that this vault does not know.")]
     UnknownReads,
+}
+
+fn not_its_key(token: &TokenName, key: &KeyName, by: Option<&Scope>) -> String {
+    match by {
+        Some(scope) => format!("Token `{token}` is granted `{key}` by the scope `{scope}`, and not by name."),
+        None => format!("Token `{token}` is not granted `{key}`."),
+    }
 }
 
 fn with_article(kind: TokenKind) -> &'static str {

@@ -8,6 +8,7 @@ pub(crate) mod api_grant;
 pub(crate) mod bearer;
 pub(crate) mod bundle;
 pub(crate) mod check;
+pub(crate) mod edit;
 pub(crate) mod error;
 pub(crate) mod grant;
 pub(crate) mod index;
@@ -19,6 +20,7 @@ pub(crate) mod regrant;
 pub(crate) mod signed;
 
 pub use self::bundle::{bundle, of_bundle};
+pub use self::edit::edit;
 pub(crate) use self::index::{drop_strays, load_all, put};
 pub(crate) use self::limited::{all_reads_to_carry, end_some};
 pub use self::limited::{begin_session, end_session, end_sessions, sessions};

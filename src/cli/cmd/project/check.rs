@@ -151,7 +151,7 @@ fn word(why: &[Problem]) -> &'static str {
         Some(Problem::Disabled(_)) => "DISABLED",
         Some(Problem::Revoked(_)) => "REVOKED",
         Some(Problem::Withheld(_)) => "WITHHELD",
-        Some(Problem::UnapprovedDefault(_)) => "NOT APPROVED",
+        Some(Problem::UnapprovedDefault { .. }) => "NOT APPROVED",
         _ => "REFUSED",
     }
 }

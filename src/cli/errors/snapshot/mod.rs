@@ -25,6 +25,7 @@ use keyvault_os::process::interpreter::{Unusable, Why};
 use keyvault_os::terminal::prompt::PromptError;
 use keyvault_vault::FieldFault;
 use keyvault_vault::Finding;
+use keyvault_vault::GrantedTo;
 use keyvault_vault::StoreError;
 use keyvault_vault::TokenKind;
 use keyvault_vault::VaultError;
@@ -249,7 +250,7 @@ fn refusals() -> Vec<Failure> {
             variable: EnvName::parse("STRIPE").unwrap(),
             names: vec![name(), key("stripe/test")],
         },
-        Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")), kind: None },
+        Problem::NoSuchScope { wanted: scope("payment"), near: Some(scope("payments")), to: None },
         Problem::Swapped { variable: EnvName::parse("STRIPE").unwrap(), name: key("stripe"), to_file: false },
         Problem::Swapped { variable: EnvName::parse("TLS").unwrap(), name: key("tls"), to_file: true },
         Problem::Expired { name: name(), since: Moment(0) },
@@ -266,7 +267,7 @@ fn refusals() -> Vec<Failure> {
             variable: EnvName::stored("HTTPS_PROXY").unwrap(),
             why: Refused::Redirects,
         },
-        Problem::UnapprovedDefault(keys(&["log/token"])),
+        Problem::UnapprovedDefault { keys: keys(&["log/token"]), to: Some(granted_to(TokenKind::Bearer)) },
     ];
     let misfits = vec![
         Misfit::Nul(key("binary")),
@@ -283,15 +284,19 @@ fn refusals() -> Vec<Failure> {
     let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
     failures.push(refused(vec![missing("stripe/life", Some(name()))], Vec::new()));
     let ungranted = vec![
-        Problem::NotGranted { wanted: key("stripe/life"), near: Some(name()), kind: TokenKind::Bearer },
+        Problem::NotGranted {
+            wanted: key("stripe/life"),
+            near: Some(name()),
+            to: granted_to(TokenKind::Bearer),
+        },
         Problem::NotGranted {
             wanted: key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
             near: None,
-            kind: TokenKind::Bearer,
+            to: granted_to(TokenKind::Bearer),
         },
-        asked(Problem::NotGranted { wanted: key("db/prod"), near: None, kind: TokenKind::Bearer }),
-        Problem::NotGranted { wanted: key("db/prod"), near: None, kind: TokenKind::Session },
-        Problem::NoSuchScope { wanted: scope("prod"), near: None, kind: Some(TokenKind::Session) },
+        asked(Problem::NotGranted { wanted: key("db/prod"), near: None, to: granted_to(TokenKind::Bearer) }),
+        Problem::NotGranted { wanted: key("db/prod"), near: None, to: granted_to(TokenKind::Session) },
+        Problem::NoSuchScope { wanted: scope("prod"), near: None, to: Some(granted_to(TokenKind::Session)) },
     ];
     failures.push(refused(ungranted, Vec::new()));
     let of_a_file = vec![
@@ -320,12 +325,30 @@ fn refusals() -> Vec<Failure> {
     failures
 }
 
+fn granted_to(kind: TokenKind) -> GrantedTo {
+    GrantedTo { kind, name: "ci".parse().unwrap() }
+}
+
 fn others() -> Vec<Failure> {
     let io = |kind: io::ErrorKind| io::Error::from(kind);
     let variable = || OsString::from("TOKEN");
     let mut failures = vec![
         Failure::locked(),
         Failure::limited(),
+        token_sentences::needs_owner("KEYVAULT_TOKEN", "this command"),
+        token_sentences::not_in_a_grant(Some("KEYVAULT_TOKEN_FILE"), "--tag"),
+        token_sentences::not_in_a_grant(None, "--sort created"),
+        token_sentences::key_not_granted(
+            &key("stripe/life"),
+            Some(&key("stripe/live")),
+            &granted_to(TokenKind::Bearer),
+        ),
+        token_sentences::key_not_granted(&key("db/prod"), None, &granted_to(TokenKind::Session)),
+        token_sentences::key_not_granted(
+            &key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
+            None,
+            &granted_to(TokenKind::Bearer),
+        ),
         token_sentences::session_over(),
         token_sentences::session_of_read_only(&vault()),
         Failure::no_home("XDG_DATA_HOME"),

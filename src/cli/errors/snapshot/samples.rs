@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use keyvault_core::clock::Moment;
-use keyvault_core::name::{EnvName, KeyName, NameError, TokenName};
+use keyvault_core::name::{EnvName, KeyName, NameError, Scope, TokenName};
 use keyvault_exec::delivery::DeliveryError;
 use keyvault_issue::record::Mark;
 use keyvault_os::fs::memory_folder::{self, NoFolder};
@@ -23,6 +23,7 @@ use crate::project::{Ask, FileError, PlaceError, ProjectFile, What};
 
 pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
     let name = || TokenName::parse("ci").unwrap();
+    let (key, scope) = (|| KeyName::parse("db/prod").unwrap(), || Scope::parse("deploy").unwrap());
     let alarm = |standing| TokenError::Alarm { name: name(), standing, found: 3, pinned: 7 };
     let errors = [
         TokenError::Exists(name()),
@@ -30,6 +31,11 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::Revoked(name()),
         TokenError::SessionName(TokenName::parse("session/mine").unwrap()),
         TokenError::IsSession(TokenName::parse("session/1a2b3c4d").unwrap()),
+        TokenError::NotEdited { name: name(), kind: TokenKind::Issuer },
+        TokenError::NotItsScope { token: name(), scope: scope() },
+        TokenError::NotItsKey { token: name(), key: key(), by: None },
+        TokenError::NotItsKey { token: name(), key: key(), by: Some(scope()) },
+        TokenError::GrantsNothing(name()),
         TokenError::OtherKind { found: TokenKind::Verifier },
         TokenError::NoBundles { name: name(), kind: TokenKind::Issuer },
         TokenError::NoApi([0xAB; 16]),
