@@ -8,6 +8,7 @@ pub(crate) mod errors;
 mod help;
 mod mapping;
 pub(crate) mod output;
+mod preset;
 mod prompt;
 pub(crate) mod unlock;
 mod usage;
