@@ -27,6 +27,7 @@ pub(crate) struct Cli {
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Global {
     /// The vault's file, instead of $KEYVAULT_VAULT or the one in your data folder
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]

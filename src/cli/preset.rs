@@ -35,22 +35,22 @@ pub(super) fn scopes() -> Result<Vec<Scope>, Failure> {
     let Some(value) = variable(SCOPE) else { return Ok(Vec::new()) };
     let text = text(SCOPE, value)?;
     let scopes = text.split(',').map(str::parse).collect::<Result<_, _>>();
-    scopes.map_err(|why| invalid(SCOPE, &why))
+    scopes.map_err(|why| invalid(SCOPE, why))
 }
 
 /// The profile of `KEYVAULT_PROFILE`, if it is set.
 pub(super) fn profile() -> Result<Option<Profile>, Failure> {
     let Some(value) = variable(PROFILE) else { return Ok(None) };
     let profile = text(PROFILE, value)?.parse();
-    profile.map(Some).map_err(|why| invalid(PROFILE, &why))
+    profile.map(Some).map_err(|why| invalid(PROFILE, why))
 }
 
 fn text(name: &'static str, value: OsString) -> Result<String, Failure> {
-    value.into_string().map_err(|_| invalid(name, &NameError::Grammar))
+    value.into_string().map_err(|_| invalid(name, NameError::Grammar))
 }
 
 /// The value is not repeated, as that of an option is not: it may be a secret in the wrong place.
-fn invalid(name: &str, why: &NameError) -> Failure {
+fn invalid(name: &str, why: NameError) -> Failure {
     let why = why.to_string();
     let why =
         if why.starts_with("is ") || why.starts_with("has ") { why } else { format!("is not valid: {why}") };

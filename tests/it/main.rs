@@ -26,6 +26,7 @@ mod audit;
 mod backup;
 mod bundles;
 mod check;
+mod clipboard;
 mod clock;
 mod completion;
 mod copy;

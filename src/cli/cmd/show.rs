@@ -6,9 +6,11 @@ use clap::Args;
 use keyvault_vault::key;
 
 use crate::cli::args::named;
+use crate::cli::clipboard::Clipboard;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::{Failure, code};
+use crate::cli::errors::{self, Failure, code};
+use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
@@ -19,20 +21,47 @@ use keyvault_vault::{Access, Encoding, Purpose, Supply, Vault};
 /// Show a key; with --reveal, or if it is public, its value.
 ///
 /// A pipe or file gets the value byte for byte; a terminal gets control characters in visible form.
+///
+/// With --copy, the value goes to wl-copy, xclip, xsel, pbcopy, or clip.exe, whichever serves the desktop. Over SSH, and where
+/// there is none of them, the terminal gets it in an escape code (OSC 52), which not every terminal obeys; tmux does with
+/// `set-clipboard on`. A process stays behind and clears the clipboard if it still has the value. A terminal and clip.exe
+/// do not tell, so they are cleared in any case. Clipboard managers that keep a history are told that the value is secret
+/// where the program can do that: wl-copy from version 2.3 on.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The key's name
     #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,
     /// Show the value; the audit log records this
-    #[arg(long)]
+    #[arg(long, group = "given")]
     reveal: bool,
+    /// Put the value on the clipboard and clear that later; the audit log records this
+    #[arg(long, group = "given")]
+    copy: bool,
+    /// With --copy: when to clear the clipboard if it still has the value, or never
+    #[arg(long, value_name = "DURATION", default_value = "30s", requires = "copy", value_parser = clear_after)]
+    clear_after: ClearAfter,
     /// This version, if it is current or within its grace period
-    #[arg(long, value_name = "N", requires = "reveal")]
+    #[arg(long, value_name = "N", requires = "given")]
     version: Option<u32>,
     /// Show the public half of a key pair
-    #[arg(long, conflicts_with = "reveal")]
+    #[arg(long, conflicts_with = "given")]
     public: bool,
+}
+
+/// Seconds; none is never.
+#[derive(Debug, Clone, Copy)]
+struct ClearAfter(Option<u64>);
+
+fn clear_after(text: &str) -> Result<ClearAfter, String> {
+    if text == "never" {
+        return Ok(ClearAfter(None));
+    }
+    let millis = time::duration(text)?.millis;
+    match u64::try_from(millis / 1000) {
+        Ok(seconds @ 1..) => Ok(ClearAfter(Some(seconds))),
+        _ => Err("is shorter than a second".to_owned()),
+    }
 }
 
 /// The values of public keys. Reading one is recorded; where that cannot be, as in a vault that may only be read, there
@@ -55,11 +84,17 @@ pub(super) fn public_values(
 
 impl Show {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if self.copy {
+            return self.copy_value(context);
+        }
         if self.reveal
             && !context.ui.json
             && let Some((mut keys, _)) = context.limited_supply()
         {
-            return self.reveal_granted(context, &mut keys);
+            if let Some(value) = self.granted_value(context, &mut keys)? {
+                context.ui.value(&value)?;
+            }
+            return Ok(code::DONE);
         }
         let (mut vault, access) =
             if self.reveal { context.open_with_access()? } else { context.open_to_look()? };
@@ -110,8 +145,45 @@ impl Show {
         Ok(code::DONE)
     }
 
+    /// Copies the value once the audit log has the read.
+    fn copy_value(&self, context: &mut Context) -> Result<u8, Failure> {
+        let clipboard = Clipboard::find(context, &self.name)?;
+        let value = if let Some((mut keys, _)) = context.limited_supply() {
+            self.granted_value(context, &mut keys)?
+        } else {
+            let (mut vault, access) = context.open_with_access()?;
+            let path = vault.path().to_owned();
+            let (_, value) = context.with_world(|world| {
+                key::reveal(&mut vault, &access, world, &self.name, self.version)
+                    .map_err(|error| Failure::of(error, &path))
+            })?;
+            Some(value)
+        };
+        let value = value.unwrap_or_else(|| SecretBytes::zeroed(0));
+        clipboard.copy(context, &value)?;
+        let ClearAfter(seconds) = self.clear_after;
+        let cleared = seconds.map(|seconds| (seconds, clipboard.clear_after(seconds, &value)));
+        drop(value);
+        if let Some((_, Err(error))) = &cleared {
+            context.ui.warn(&format!("The clipboard will not be cleared: {}.", errors::reason(error)));
+        }
+        let clears = cleared.and_then(|(seconds, started)| started.ok().map(|()| seconds));
+        let (name, means) = (&self.name, clipboard.name());
+        if context.ui.json {
+            context.ui.print_json(
+                &serde_json::json!({ "name": name.as_str(), "copied_with": means, "clear_after": clears }),
+            )?;
+        } else {
+            let then = clears.map_or_else(String::new, |seconds| {
+                format!(" The clipboard is cleared in {}.", time::exact(seconds))
+            });
+            context.ui.note(&format!("Copied `{name}` with {}.{then}", clipboard.described()));
+        }
+        Ok(code::DONE)
+    }
+
     /// A limited session has the value, and not what the owner knows of the key, which JSON would show.
-    fn reveal_granted(&self, context: &Context, keys: &mut Supply) -> Result<u8, Failure> {
+    fn granted_value(&self, context: &Context, keys: &mut Supply) -> Result<Option<SecretBytes>, Failure> {
         let piece = Piece::Value {
             name: self.name.clone(),
             version: self.version,
@@ -123,9 +195,6 @@ impl Show {
             let staged = release::stage_text(keys.begin(world)?, &[piece])?;
             Ok(staged.fit_anywhere()?.commit(purpose)?)
         })?;
-        if let Some((value, _)) = released.into_text() {
-            context.ui.value(&value)?;
-        }
-        Ok(code::DONE)
+        Ok(released.into_text().map(|(value, _)| value))
     }
 }

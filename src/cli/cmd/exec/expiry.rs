@@ -1,6 +1,6 @@
 //! The line of `exec` about keys that expire soon: on a terminal, once a day for each vault.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::context::{self, Context};
 use crate::cli::output::{time, view};
@@ -48,7 +48,7 @@ fn record_of(supply: &Supply) -> Option<PathBuf> {
 }
 
 /// A time ahead of now is that of a clock that was wrong.
-fn was_told_today(record: &PathBuf, now: Moment) -> bool {
+fn was_told_today(record: &Path, now: Moment) -> bool {
     const LONGEST: usize = 32;
     let told = untrusted::read_own(record, LONGEST).ok();
     let told = told.and_then(|text| std::str::from_utf8(&text).ok()?.parse::<i64>().ok());

@@ -129,7 +129,9 @@ impl Restore {
             file::difference(&mut backup, &access, both, &path, context.now()).map_err(failed)?;
         let asks = !self.yes && context.may_ask();
         if here.is_some() && !self.yes {
-            told(&difference, &by, Tense::Ahead).iter().for_each(|line| context.ui.say(line));
+            for line in told(&difference, &by, Tense::Ahead) {
+                context.ui.say(&line);
+            }
         }
         let consent = Consent::of(self.drop_damaged, asks);
         accept_loss(context, &difference.loss, consent, file, "Restore another backup")?;
