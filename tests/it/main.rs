@@ -23,6 +23,7 @@ mod add;
 mod approval;
 mod arguments;
 mod audit;
+mod audit_export;
 mod backup;
 mod bundles;
 mod check;

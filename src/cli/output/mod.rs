@@ -5,6 +5,7 @@
 
 pub(crate) mod event;
 pub(crate) mod loss;
+pub(in crate::cli) mod ocsf;
 mod pager;
 pub(in crate::cli) mod table;
 pub(crate) mod time;
