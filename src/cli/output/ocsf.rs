@@ -125,6 +125,7 @@ fn activity(action: Action) -> Activity {
         | Action::Recover
         | Action::Rekey
         | Action::Restore
+        | Action::Undelete
         | Action::Adopt => UPDATE,
         Action::Remove => DELETE,
         Action::Unlock | Action::Slot | Action::Token | Action::Bundle => (OTHER, ""),
