@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::unlock::key_source::Machine;
 use super::{cmd, complete, mapping};
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_exec::release::Selection;
@@ -28,6 +27,7 @@ pub(crate) struct Cli {
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Global {
     /// The vault's file, instead of $KEYVAULT_VAULT or the one in your data folder
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
@@ -35,6 +35,9 @@ pub(crate) struct Global {
     /// Print data and errors as JSON
     #[arg(long, global = true, help_heading = "Global options")]
     pub(super) json: bool,
+    /// Print data, warnings, and errors only: no notes and no confirmations
+    #[arg(long, short, global = true, help_heading = "Global options")]
+    pub(super) quiet: bool,
     /// Never prompt; fail at once and name the alternative
     #[arg(long, global = true, help_heading = "Global options")]
     pub(super) non_interactive: bool,
@@ -197,13 +200,6 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// Where nothing was chosen, a machine gets all that it was granted.
-    pub(super) fn selection_for(&self, machine: &Machine) -> Selection {
-        let chosen = self.selection();
-        let all = chosen.all || chosen.is_empty() && machine.given();
-        Selection { all, ..chosen }
-    }
-
     pub(super) fn selection(&self) -> Selection {
         Selection {
             all: self.all,

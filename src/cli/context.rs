@@ -48,7 +48,7 @@ pub(crate) struct Context {
 impl Context {
     pub(super) fn new(global: Global, ui: Ui, verb: String) -> Self {
         Self {
-            ui,
+            ui: ui.quiet(global.quiet),
             global,
             rng: SystemRng,
             verb,

@@ -1,6 +1,7 @@
 //! The command line: arguments in, sentences and exit codes out. Nothing else prints.
 
 pub(crate) mod args;
+mod clipboard;
 pub(crate) mod cmd;
 mod complete;
 pub(crate) mod context;
@@ -8,6 +9,7 @@ pub(crate) mod errors;
 mod help;
 mod mapping;
 pub(crate) mod output;
+mod preset;
 mod prompt;
 pub(crate) mod unlock;
 mod usage;
@@ -24,6 +26,9 @@ use keyvault_core::clock::Clock;
 /// Runs one command by this clock; the result is the exit code.
 #[must_use]
 pub fn run(arguments: &[OsString], clock: &'static (dyn Clock + Sync)) -> u8 {
+    if let Some(code) = clipboard::clear::asked(arguments) {
+        return code;
+    }
     output::time::set_clock(clock);
     let wants_json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let verb = command_word(arguments).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();

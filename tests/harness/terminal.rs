@@ -105,6 +105,11 @@ impl<'w> Terminal<'w> {
         String::from_utf8_lossy(&shown.stdout).trim().to_owned()
     }
 
+    /// The newest paste buffer, which escape codes can set with `set-clipboard on`.
+    pub fn clipboard(&self) -> String {
+        String::from_utf8_lossy(&self.tmux().arg("show-buffer").output().unwrap().stdout).into_owned()
+    }
+
     /// Returns `true` if the cursor can be seen.
     pub fn cursor_is_shown(&self) -> bool {
         let shown = self.tmux().args(["display-message", "-p", "#{cursor_flag}"]).output().unwrap();

@@ -3,7 +3,7 @@
 use pretty_assertions::assert_eq;
 
 use crate::harness::terminal::Terminal;
-use crate::harness::{KEYVAULT, World};
+use crate::harness::{KEYVAULT, World, days};
 
 #[test]
 fn escapes_are_for_terminals_that_want_them() {
@@ -113,8 +113,9 @@ fn case_36_a_value_on_a_terminal_is_shown_and_not_obeyed() {
 #[test]
 fn on_a_terminal_exec_warns_in_one_line_of_a_key_that_expires_soon() {
     let world = World::own();
-    world.run(&["generate", "a", "--expires", "2d"]).ok();
-    world.run(&["generate", "b", "--expires", "8d"]).ok();
+    world.run(&["generate", "a", "--expires", "10d"]).ok();
+    world.run(&["generate", "b", "--expires", "20d"]).ok();
+    world.advance(days(8));
     world.run(&["unlock"]).ok();
     let terminal = Terminal::shell(&world);
     terminal.run("keyvault exec --all -- echo ran", "");

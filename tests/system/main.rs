@@ -21,6 +21,7 @@ mod attaching;
 mod ci_boxes;
 mod ci_docs;
 mod ci_stage;
+mod clipboard;
 mod completion;
 mod concurrency;
 mod conformance;

@@ -43,7 +43,7 @@ impl Copy {
         if context.ui.json {
             context.ui.print_json(&KeyJson::detailed(&key, now))?;
         } else {
-            context.ui.data(view::facts(&key, now, &context.ui).as_bytes())?;
+            context.ui.confirm_facts(&view::facts(&key, now, &context.ui))?;
         }
         Ok(code::DONE)
     }

@@ -39,7 +39,7 @@ impl Disable {
         }
         for one in &switched {
             let name = &one.key.name;
-            context.ui.line(&if one.changed {
+            context.ui.confirm(&if one.changed {
                 format!("{name} is disabled; `keyvault enable {name}` enables it")
             } else {
                 format!("{name} was already disabled")

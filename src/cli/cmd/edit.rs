@@ -126,7 +126,7 @@ impl Edit {
             context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
         } else {
             let facts: Vec<_> = key_records.iter().map(|key| view::facts(key, now, &context.ui)).collect();
-            context.ui.data(facts.join("\n").as_bytes())?;
+            context.ui.confirm_facts(&facts.join("\n"))?;
         }
         Ok(code::DONE)
     }

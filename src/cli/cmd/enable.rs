@@ -44,7 +44,7 @@ impl Enable {
                 Status::Revoked => format!("; it is revoked: `keyvault rotate {name}` gives it a new value"),
                 Status::Active | Status::Disabled => String::new(),
             };
-            context.ui.line(&format!("{name} {word}{refused}"))?;
+            context.ui.confirm(&format!("{name} {word}{refused}"))?;
         }
         Ok(code::DONE)
     }

@@ -10,6 +10,7 @@ use crate::cli::args::Choice;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
+use crate::cli::preset;
 use crate::cli::unlock::key_source::Machine;
 use crate::exchange::{self, GithubEnv, Shell};
 use keyvault_core::name::EnvName;
@@ -87,8 +88,12 @@ impl Written {
 
 impl Export {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let mut selection = self.choice.selection_for(&self.machine);
-        if selection.is_empty() && context.limited_supply().is_some() {
+        let mut selection = self.choice.selection();
+        if selection.is_empty() {
+            selection.scopes = preset::scopes()?;
+        }
+        // Where nothing was chosen, a machine gets all that it was granted.
+        if selection.is_empty() && (self.machine.given() || context.limited_supply().is_some()) {
             selection.all = true;
         }
         if selection.is_empty() {

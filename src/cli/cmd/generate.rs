@@ -91,7 +91,7 @@ pub(super) fn create(
             }
         }
         None if context.ui.json => context.ui.print_json(&KeyJson::detailed(&key, now))?,
-        None => context.ui.data(view::facts(&key, now, &context.ui).as_bytes())?,
+        None => context.ui.confirm_facts(&view::facts(&key, now, &context.ui))?,
     }
     Ok(code::DONE)
 }

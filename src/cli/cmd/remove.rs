@@ -82,7 +82,7 @@ impl Remove {
         if typed.is_some_and(|typed| typed.expose() == name.as_str().as_bytes()) {
             return Ok(());
         }
-        context.ui.note("The name doesn't match.");
+        context.ui.say("The name doesn't match.");
         Err(Failure::refused(
             "Nothing was removed.",
             Some("Type the name as `keyvault list` shows it, or use `--yes` to remove without being asked."),

@@ -68,7 +68,7 @@ impl Revoke {
         let wiped = if revocation.wipe { " and wiped" } else { "" };
         for key in &key_records {
             let name = &key.name;
-            context.ui.line(&match (revocation.version, key.current()) {
+            context.ui.confirm(&match (revocation.version, key.current()) {
                 (None, _) => format!("{name} is revoked{wiped}; `keyvault rotate {name}` gives it a new value"),
                 (Some(number), Some(current)) => {
                     format!("{name} version {number} is revoked{wiped}; version {} is current", current.number)

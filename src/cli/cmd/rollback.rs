@@ -44,7 +44,7 @@ impl Rollback {
             let text = if changed { "is back at" } else { "was already at" };
             let expires =
                 key.expires.map(|at| format!("; the key expires {}", view::when(at, context.now())));
-            context.ui.line(&format!(
+            context.ui.confirm(&format!(
                 "{} {text} version {number}{}",
                 self.name,
                 expires.unwrap_or_default()

@@ -149,7 +149,7 @@ fn answer(context: &Context, key_records: &[KeyRecord], graced: bool) -> Result<
         return Ok(code::DONE);
     }
     for key in key_records {
-        context.ui.line(&sentence(key, now))?;
+        context.ui.confirm(&sentence(key, now))?;
         if graced && key.previous(now).is_none() {
             context.ui.note(&format!(
                 "{} gets no grace period: an expired or revoked version does not become valid again.",

@@ -7,20 +7,30 @@ use clap::Args;
 use keyvault_vault::key;
 
 use crate::cli::args::named;
+use crate::cli::clipboard::Clipboard;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::{Failure, code, token_sentences};
+use crate::cli::errors::{self, Failure, code, token_sentences};
+use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson, Shown};
 use crate::cli::unlock::key_source::{Machine, Opened, token_given_by};
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
 use keyvault_exec::release::{self, Piece};
 use keyvault_vault::audit::Action;
-use keyvault_vault::{Access, Encoding, GrantedTo, KeySource, KeyView, Purpose, Supply, Vault, VaultError};
+use keyvault_vault::{
+    Access, Encoding, GrantedTo, KeyRecord, KeySource, KeyView, Purpose, Supply, Vault, VaultError,
+};
 
 /// Show a key; with --reveal, or if it is public, its value.
 ///
 /// A pipe or file gets the value byte for byte; a terminal gets control characters in visible form.
+///
+/// With --copy, the value goes to wl-copy, xclip, xsel, pbcopy, or clip.exe, whichever serves the desktop. Over SSH, and where
+/// there is none of them, the terminal gets it in an escape code (OSC 52), which not every terminal obeys; tmux does with
+/// `set-clipboard on`. A process stays behind and clears the clipboard if it still has the value. A terminal and clip.exe
+/// do not tell, so they are cleared in any case. Clipboard managers that keep a history are told that the value is secret
+/// where the program can do that: wl-copy from version 2.3 on.
 ///
 /// With a token, a bundle, or a limited session, shows a key that it opens, as far as a grant describes it.
 #[derive(Debug, Args)]
@@ -29,16 +39,37 @@ pub(crate) struct Show {
     #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,
     /// Show the value; the audit log records this
-    #[arg(long)]
+    #[arg(long, group = "given")]
     reveal: bool,
+    /// Put the value on the clipboard and clear that later; the audit log records this
+    #[arg(long, group = "given")]
+    copy: bool,
+    /// With --copy: when to clear the clipboard if it still has the value, or never
+    #[arg(long, value_name = "DURATION", default_value = "30s", requires = "copy", value_parser = clear_after)]
+    clear_after: ClearAfter,
     /// This version, if it is current or within its grace period
-    #[arg(long, value_name = "N", requires = "reveal")]
+    #[arg(long, value_name = "N", requires = "given")]
     version: Option<u32>,
     /// Show the public half of a key pair
-    #[arg(long, conflicts_with = "reveal")]
+    #[arg(long, conflicts_with = "given")]
     public: bool,
     #[command(flatten)]
     machine: Machine,
+}
+
+/// Seconds; none is never.
+#[derive(Debug, Clone, Copy)]
+struct ClearAfter(Option<u64>);
+
+fn clear_after(text: &str) -> Result<ClearAfter, String> {
+    if text == "never" {
+        return Ok(ClearAfter(None));
+    }
+    let millis = time::duration(text)?.millis;
+    match u64::try_from(millis / 1000) {
+        Ok(seconds @ 1..) => Ok(ClearAfter(Some(seconds))),
+        _ => Err("is shorter than a second".to_owned()),
+    }
 }
 
 /// The values of public keys. Reading one is recorded; where that cannot be, as in a vault that may only be read, there
@@ -77,6 +108,9 @@ pub(super) fn granted_public_values(
 
 impl Show {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if self.copy {
+            return self.copy_value(context);
+        }
         match context.open_for(&self.machine)? {
             Opened::Owned(mut vault, access) if self.reveal => {
                 self.reveal_owned(context, &mut vault, &access)
@@ -94,11 +128,7 @@ impl Show {
     }
 
     fn reveal_owned(&self, context: &Context, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
-        let path = vault.path().to_owned();
-        let (key_record, value) = context.with_world(|world| {
-            key::reveal(vault, access, world, &self.name, self.version)
-                .map_err(|error| Failure::of(error, &path))
-        })?;
+        let (key_record, value) = self.take(context, vault, access)?;
         if context.ui.json {
             let shown = self.version.and_then(|number| key_record.version(number)).or(key_record.current());
             let key = KeyJson::detailed(&key_record, context.now());
@@ -107,6 +137,19 @@ impl Show {
             context.ui.value(&value)?;
         }
         Ok(code::DONE)
+    }
+
+    fn take(
+        &self,
+        context: &Context,
+        vault: &mut Vault,
+        access: &Access,
+    ) -> Result<(KeyRecord, SecretBytes), Failure> {
+        let path = vault.path().to_owned();
+        context.with_world(|world| {
+            key::reveal(vault, access, world, &self.name, self.version)
+                .map_err(|error| Failure::of(error, &path))
+        })
     }
 
     fn show_owned(&self, context: &Context, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
@@ -154,8 +197,53 @@ impl Show {
         })
     }
 
-    /// The value, in the transaction in which the key was found.
+    /// Copies the value once the audit log has the read.
+    fn copy_value(&self, context: &mut Context) -> Result<u8, Failure> {
+        let clipboard = Clipboard::find(context, &self.name)?;
+        let value = match context.open_for(&self.machine)? {
+            Opened::Owned(mut vault, access) => self.take(context, &mut vault, &access)?.1,
+            Opened::Granted(mut supply) => self.take_granted(context, &mut supply)?.1,
+        };
+        clipboard.copy(context, &value)?;
+        let ClearAfter(seconds) = self.clear_after;
+        let cleared = seconds.map(|seconds| (seconds, clipboard.clear_after(seconds, &value)));
+        drop(value);
+        if let Some((_, Err(error))) = &cleared {
+            context.ui.warn(&format!("The clipboard will not be cleared: {}.", errors::reason(error)));
+        }
+        let clears = cleared.and_then(|(seconds, started)| started.ok().map(|()| seconds));
+        let (name, means) = (&self.name, clipboard.name());
+        if context.ui.json {
+            context.ui.print_json(
+                &serde_json::json!({ "name": name.as_str(), "copied_with": means, "clear_after": clears }),
+            )?;
+        } else {
+            let then = clears.map_or_else(String::new, |seconds| {
+                format!(" The clipboard is cleared in {}.", time::exact(seconds))
+            });
+            context.ui.note(&format!("Copied `{name}` with {}.{then}", clipboard.described()));
+        }
+        Ok(code::DONE)
+    }
+
     fn reveal_granted(&self, context: &Context, supply: &mut Supply) -> Result<u8, Failure> {
+        let (key, value) = self.take_granted(context, supply)?;
+        if context.ui.json {
+            let version = self.version.or(key.current());
+            let json = KeyJson::of(Shown::Granted(&key), context.now()).of_granted_version(version);
+            context.ui.print_json(&json.with_value(value.expose()))?;
+        } else {
+            context.ui.value(&value)?;
+        }
+        Ok(code::DONE)
+    }
+
+    /// The value, in the transaction in which the key was found.
+    fn take_granted(
+        &self,
+        context: &Context,
+        supply: &mut Supply,
+    ) -> Result<(KeyView, SecretBytes), Failure> {
         let piece = Piece::Value {
             name: self.name.clone(),
             version: self.version,
@@ -175,15 +263,8 @@ impl Show {
             }
         })?;
         let (key, released) = found.map_err(|missing| missing.failure(&self.name))?;
-        let Some((value, _)) = released.into_text() else { return Ok(code::DONE) };
-        if context.ui.json {
-            let version = self.version.or(key.current());
-            let json = KeyJson::of(Shown::Granted(&key), context.now()).of_granted_version(version);
-            context.ui.print_json(&json.with_value(value.expose()))?;
-        } else {
-            context.ui.value(&value)?;
-        }
-        Ok(code::DONE)
+        let value = released.into_text().map_or_else(|| SecretBytes::zeroed(0), |(value, _)| value);
+        Ok((key, value))
     }
 }
 
@@ -198,11 +279,8 @@ impl Missing {
         match self.to {
             Some(to) => token_sentences::key_not_granted(name, self.near.as_ref(), &to),
             None => {
-                let missing = VaultError::NoSuchKeys {
-                    missing: vec![name.clone()],
-                    near: self.near,
-                    removed: None,
-                };
+                let missing =
+                    VaultError::NoSuchKeys { missing: vec![name.clone()], near: self.near, removed: None };
                 Failure::of(missing, Path::new("the vault"))
             }
         }

@@ -189,7 +189,7 @@ impl Renew {
         let granted: Vec<_> = issued.granted.iter().map(KeyName::as_str).collect();
         if !context.ui.json && !granted.is_empty() {
             let leaked = "Anyone with the old token and a copy of the vault can still read today's values. If it leaked:";
-            context.ui.note(&format!("{leaked}{}", rotations(&mut vault, &access, &granted)));
+            context.ui.say(&format!("{leaked}{}", rotations(&mut vault, &access, &granted)));
         }
         Ok(code::DONE)
     }
@@ -397,12 +397,12 @@ impl Revoke {
             ui.print_json(&serde_json::json!({ "name": self.name.as_str(), "could_read": could }))?;
             return Ok(code::DONE);
         }
-        ui.line(&format!("Token `{}` is revoked.", self.name))?;
+        ui.confirm(&format!("Token `{}` is revoked.", self.name))?;
         if !could.is_empty() {
             let copies =
                 "Anyone with the token and a copy of the vault can still read today's values. To end that:";
             let could: Vec<_> = could.iter().map(|key| key.name.as_str()).collect();
-            ui.note(&format!("{copies}{}", rotations(&mut vault, &access, &could)));
+            ui.say(&format!("{copies}{}", rotations(&mut vault, &access, &could)));
         }
         Ok(code::DONE)
     }

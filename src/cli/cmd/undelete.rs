@@ -45,7 +45,7 @@ impl Undelete {
                 status => format!(" and is {}", status.name()),
             };
             let removed = time::relative(back.removed, now);
-            context.ui.line(&format!(
+            context.ui.confirm(&format!(
                 "{} is back with {versions}; it was removed {removed}{state}",
                 back.key.name
             ))?;

@@ -75,7 +75,8 @@ impl Screen {
             text += &(self.items(&items, gist) + "\n");
         }
         let global = subject.global().into_iter().flat_map(|section| section.items);
-        let global: Vec<_> = global.map(|item| item.spec).collect();
+        let global: Vec<_> =
+            global.map(|item| item.spec.split(", ").next().unwrap_or_default().to_owned()).collect();
         text += &self.paragraph(&format!("{GLOBAL}: {}", global.join(", ")), "");
         text + &self
             .paragraph(&format!("All options, with examples and details: {} --help", subject.name), "")

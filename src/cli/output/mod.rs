@@ -5,6 +5,7 @@
 
 pub(crate) mod event;
 pub(crate) mod loss;
+pub(in crate::cli) mod ocsf;
 mod pager;
 pub(in crate::cli) mod table;
 pub(crate) mod time;
@@ -46,6 +47,7 @@ pub(in crate::cli) fn callers() -> Callers<'static> {
 #[derive(Debug, Clone)]
 pub(crate) struct Ui {
     pub json: bool,
+    quiet: bool,
     /// Set when something is printed, since most of `exec` prints nothing.
     color_out: OnceLock<bool>,
     color_err: OnceLock<bool>,
@@ -56,7 +58,13 @@ impl Ui {
     /// Color only on a terminal that has it, and never against NO_COLOR.
     #[must_use]
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, color_out: OnceLock::new(), color_err: OnceLock::new() }
+        Self { json, quiet: false, color_out: OnceLock::new(), color_err: OnceLock::new() }
+    }
+
+    /// With `--quiet`: data, warnings, errors, and questions only.
+    #[must_use]
+    pub(in crate::cli) fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
     }
 
     #[must_use]
@@ -90,8 +98,26 @@ impl Ui {
         self.data(format!("{}\n", fitted(text, "", rustix::stdio::stdout())).as_bytes())
     }
 
-    /// A line on stderr, made harmless.
+    /// A line on stdout that confirms a change. What `--quiet` leaves out is in the exit code.
+    pub(in crate::cli) fn confirm(&self, text: &str) -> Result<(), Failure> {
+        if self.quiet { Ok(()) } else { self.line(text) }
+    }
+
+    /// [`Self::confirm`] for the facts of changed keys, lines that are laid out already.
+    pub(in crate::cli) fn confirm_facts(&self, facts: &str) -> Result<(), Failure> {
+        if self.quiet { Ok(()) } else { self.data(facts.as_bytes()) }
+    }
+
+    /// A line on stderr, made harmless; not with `--quiet`.
     pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// A line on stderr that `--quiet` does not leave out: part of a question or of an answer to what was typed, or advice
+    /// that someone who ignores it may lose by.
+    pub(in crate::cli) fn say(&self, text: &str) {
         Self::styled_note(&fitted(&harmless(text), "", rustix::stdio::stderr()));
     }
 
@@ -168,7 +194,7 @@ impl Ui {
     /// How far long work on keys is: on a terminal, after half a second.
     #[must_use]
     pub(crate) fn progress(&self, doing: &'static str, keys: usize) -> indicatif::ProgressBar {
-        let target = if self.json || !self.err_is_terminal() {
+        let target = if self.json || self.quiet || !self.err_is_terminal() {
             indicatif::ProgressDrawTarget::hidden()
         } else {
             indicatif::ProgressDrawTarget::stderr_with_hz(2)

@@ -287,7 +287,7 @@ impl Context {
             }
             match vault.open_passphrase(&Passphrase::new(&typed).map_err(Failure::passphrase)?) {
                 Err(VaultError::Unlock(UnlockError::Wrong(_))) if left > 0 => {
-                    self.ui.note("That is not the passphrase. Try again.");
+                    self.ui.say("That is not the passphrase. Try again.");
                 }
                 opened => return opened.map(Some).map_err(|error| self.refused(vault, error)),
             }
@@ -329,7 +329,7 @@ impl Context {
                 Err(error) => failed(error)?,
             }
             if left > 0 {
-                self.ui.note("That is not the passphrase. Try again.");
+                self.ui.say("That is not the passphrase. Try again.");
             }
         }
         Err(Failure::locked_copy(file, None))
@@ -443,7 +443,7 @@ impl Context {
             match vault.open_passphrase(&passphrase) {
                 Err(VaultError::Unlock(UnlockError::Wrong(_))) if left > 0 => {
                     wrong += 1;
-                    self.ui.note("That is not the passphrase. Try again.");
+                    self.ui.say("That is not the passphrase. Try again.");
                 }
                 Err(error) => {
                     self.name_slots(vault, None);

@@ -184,7 +184,7 @@ pub(in crate::cli) fn ask_passphrase(context: &Context) -> Result<Passphrase, Fa
     loop {
         let first = context.typed_passphrase("New passphrase: ")?;
         let Estimate { told, weak } = estimate(&first);
-        context.ui.note(&told);
+        context.ui.say(&told);
         if weak && !ask::confirm("", "Use this weak passphrase anyway?")? {
             continue;
         }
@@ -192,7 +192,7 @@ pub(in crate::cli) fn ask_passphrase(context: &Context) -> Result<Passphrase, Fa
         if first.expose() == second.expose() {
             return to_be_set(context, first);
         }
-        context.ui.note("The passphrases don't match. Try again.");
+        context.ui.say("The passphrases don't match. Try again.");
     }
 }
 

@@ -209,12 +209,14 @@ impl Staging<'_> {
         let (name, version, key, pinned) =
             (first.key.name().clone(), first.version, *first.key.id(), first.pinned);
         let public = sources.values().all(|found| found.key.public());
-        let expires = sources.values().filter_map(|found| found.key.expires()).min();
+        let ends = sources.values().filter_map(|found| Some((found.key.expires()?, found.key.lifetime())));
+        let (expires, lifetime) = ends.min_by_key(|(expires, _)| *expires).unzip();
+        let lifetime = lifetime.flatten();
         let (value, parts) = self.compose(pieces, sources)?;
         let own = matches!(pieces, [Piece::Value { encoding: Encoding::Raw, .. }]);
         let parts = if own { Vec::new() } else { parts };
         let variable = variable.cloned();
-        Ok(Some(Resolved { name, version, key, pinned, variable, value, public, expires, parts }))
+        Ok(Some(Resolved { name, version, key, pinned, variable, value, public, expires, lifetime, parts }))
     }
 
     /// The pieces as one value, and the values that it was made of.

@@ -92,6 +92,7 @@ impl Staging<'_> {
             value: self.keys.value(key, version)?,
             public: key.public(),
             expires: key.expires(),
+            lifetime: key.lifetime(),
             parts: Vec::new(),
         });
         Ok(())

@@ -29,6 +29,8 @@ pub struct Resolved<V = SecretBytes> {
     pub public: bool,
     /// When the key expires; of a composed value, the first of its keys.
     pub expires: Option<Moment>,
+    /// From the making of the current version of that key until then, in milliseconds; a grant does not tell it.
+    pub lifetime: Option<i64>,
     /// The keys in a composed value, each once; empty where the value is a key's own.
     pub parts: Vec<Part<V>>,
 }
@@ -43,10 +45,10 @@ impl<V> Resolved<V> {
 
 impl Resolved<Unrecorded> {
     fn release(self, recorded: &Recorded) -> Result<Resolved, VaultError> {
-        let Self { name, version, key, pinned, variable, value, public, expires, parts } = self;
+        let Self { name, version, key, pinned, variable, value, public, expires, lifetime, parts } = self;
         let value = value.release(recorded)?;
         let parts = parts.into_iter().map(|part| part.release(recorded)).collect::<Result<_, _>>()?;
-        Ok(Resolved { name, version, key, pinned, variable, value, public, expires, parts })
+        Ok(Resolved { name, version, key, pinned, variable, value, public, expires, lifetime, parts })
     }
 }
 

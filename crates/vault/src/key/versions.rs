@@ -77,7 +77,7 @@ impl KeyRecord {
 
     /// The expiry, and how long after the making of its current version that is, in milliseconds: a rollback and the
     /// rotation after it keep that. Of a key without a current version the one of the highest number counts.
-    fn lifetime(&self) -> Option<(Moment, i64)> {
+    pub(crate) fn lifetime(&self) -> Option<(Moment, i64)> {
         let expires = self.expires?;
         let newest = || self.versions.last().map(|version| version.created);
         let made = self.current().map(|version| version.created).or_else(newest).unwrap_or(self.created);

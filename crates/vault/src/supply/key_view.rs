@@ -76,6 +76,15 @@ impl KeyView {
         }
     }
 
+    /// From the making of its current version to its expiry, in milliseconds. A grant does not tell it.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<i64> {
+        match &self.0 {
+            Record::Held(key) => key.lifetime().map(|(_, lifetime)| lifetime),
+            Record::Granted(_) => None,
+        }
+    }
+
     /// Returns `true` if its owner said that no file gets it. A machine's grant was given by the owner, by name or
     /// scope.
     #[must_use]

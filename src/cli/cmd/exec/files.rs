@@ -12,6 +12,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::errors::Failure;
 use crate::cli::errors::{problem_sentences, project_sentences};
 use crate::cli::output;
+use crate::cli::preset::{self, Preset};
 use crate::cli::unlock::key_source::Machine;
 use crate::exchange;
 use crate::project::{Profile, reference};
@@ -49,7 +50,8 @@ impl FromFiles {
     /// Combines keys that were chosen by name, keys that do not go into a variable, and the requests of the files.
     ///
     /// `--scope`, `--all`, `--as`, `--previous` and `--env-file` leave the project file alone. `--only` takes from it the
-    /// entries of that variable or key, and what it does not have from the vault.
+    /// entries of that variable or key, under the profile of `KEYVAULT_PROFILE` as well, and what it does not have from the
+    /// vault.
     pub(super) fn request(
         &self,
         context: &Context,
@@ -62,21 +64,30 @@ impl FromFiles {
         for path in &self.env_file {
             read_env_file(context, path, &mut request)?;
         }
+        let mut profile = self.profile.clone();
+        if profile.is_none() && self.env_file.is_empty() && request.selection.is_empty() {
+            match preset::choice()? {
+                Preset::Nothing => {}
+                Preset::Scopes(scopes) => request.selection.scopes = scopes,
+                Preset::Profile(preset) => profile = Some(preset),
+            }
+        }
         let chosen = &request.selection;
         let by_label = chosen.all || !chosen.scopes.is_empty();
         let nothing = chosen.is_empty() && self.env_file.is_empty();
-        let found = if self.profile.is_some() {
+        let found = if profile.is_some() {
             Some(Found::required(Believed::by(machine))?)
         } else if nothing {
             Found::nearest(Believed::by(machine))?
         } else if !chosen.only.is_empty() && !by_label {
             // The choice is complete without a file, and so it is in a folder that is gone.
+            profile = preset::profile()?;
             if std::env::current_dir().is_ok() { Found::nearest(Believed::by(machine))? } else { None }
         } else {
             None
         };
         match found {
-            Some(found) => self.add_project(context, &found, &mut request, machine)?,
+            Some(found) => self.add_project(context, &found, profile.as_ref(), &mut request, machine)?,
             // Without a file a machine gets all that it was granted.
             None if nothing && machine.given() => request.selection.all = true,
             None if nothing && context.limited_supply().is_some() => request.selection.all = true,
@@ -91,10 +102,11 @@ impl FromFiles {
         &self,
         context: &Context,
         found: &Found,
+        profile: Option<&Profile>,
         request: &mut Request,
         machine: &Machine,
     ) -> Result<(), Failure> {
-        let mut entries = found.entries(self.profile.as_ref())?;
+        let mut entries = found.entries(profile)?;
         let only = &mut request.selection.only;
         if !only.is_empty() {
             let wants = |entry: &crate::project::Entry, name: &str| {
@@ -103,7 +115,7 @@ impl FromFiles {
             entries.retain(|(_, entry)| only.iter().any(|name| wants(entry, name.as_str())));
             only.retain(|name| !entries.iter().any(|(_, entry)| wants(entry, name.as_str())));
         } else if entries.is_empty() {
-            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, self.profile.as_ref()));
+            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, profile));
         }
         let approved = gate::approve(context, found, &entries, machine, self.defaults)?;
         request.selection.composed.extend(approved.composed(&entries));

@@ -1,6 +1,7 @@
 //! `keyvault exec`
 
 mod delivery;
+mod expiry;
 mod files;
 mod masking;
 mod plan;
@@ -21,12 +22,11 @@ use crate::cli::args::Choice;
 use crate::cli::complete;
 use crate::cli::context::{self, Context, runtime_folder};
 use crate::cli::errors::Failure;
-use crate::cli::output::time;
 use crate::cli::output::view;
 use crate::cli::unlock;
 use crate::cli::unlock::key_source::Machine;
 use keyvault_exec::environment::{self, Inheritance};
-use keyvault_exec::release::{Preview, Released, Resolved, Skipped};
+use keyvault_exec::release::{Preview, Released, Skipped};
 use keyvault_exec::supervise::{Ending, Masking, Nothing, Supervisor};
 use keyvault_exec::{Command, ExecError};
 use keyvault_vault::key;
@@ -235,19 +235,6 @@ pub(super) fn say_skipped(context: &Context, skipped: &Skipped) {
         if !names.is_empty() {
             context.ui.warn(&format!("Left out because they {why}: {}.", view::joined(names.iter())));
         }
-    }
-}
-
-/// One line, and only where somebody is looking.
-fn warn_of_expiry(context: &Context, resolved: &[Resolved]) {
-    let now = context.now();
-    let soon: Vec<_> = resolved
-        .iter()
-        .filter(|key| view::expires_soon(key.expires, now))
-        .filter_map(|key| key.expires.map(|at| format!("{} ({})", key.name, time::relative(at, now))))
-        .collect();
-    if !soon.is_empty() && context.ui.err_is_terminal() {
-        context.ui.warn(&format!("Expiring soon: {}.", soon.join(", ")));
     }
 }
 

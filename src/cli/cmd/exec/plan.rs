@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use super::files;
-use super::{say_skipped, warn_of_expiry};
+use super::say_skipped;
+use super::{expiry, files};
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;
 use keyvault_core::name::EnvName;
@@ -62,7 +62,7 @@ impl Plan {
         })?;
         say_skipped(context, released.skipped());
         files::say_left_out(context, released.left_out());
-        warn_of_expiry(context, released.values());
+        expiry::warn_daily(context, supply, released.values());
         Ok(released)
     }
 

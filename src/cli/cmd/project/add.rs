@@ -11,6 +11,7 @@ use crate::cli::errors::project_sentences;
 use crate::cli::errors::{Failure, code};
 use crate::cli::mapping::{MappingError, to_variable_by};
 use crate::cli::output;
+use crate::cli::preset;
 use crate::project::Profile;
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
@@ -50,6 +51,10 @@ impl Add {
             // The group of the two demands one of them.
             (None, None) => return Err(Failure::usage("No key given.", None)),
         };
+        let profile = match self.profile {
+            Some(profile) => Some(profile),
+            None => preset::profile()?,
+        };
         let known = look_up(context, &name);
         if matches!(known, Known::Withheld) {
             return Err(project_sentences::withheld(&name));
@@ -68,21 +73,21 @@ impl Add {
         let shown = output::harmless_line(&found.path.display().to_string());
         // The file was read as UTF-8 already.
         let text = String::from_utf8_lossy(&found.text);
-        match edit::add(&text, &self.profile, &variable, &name, self.optional) {
+        match edit::add(&text, &profile, &variable, &name, self.optional) {
             Ok(Some(text)) => untrusted::replace_shared(&found.path, text.as_bytes())
                 .map_err(|error| Failure::making(&found.path, &error))?,
             Ok(None) => {}
             Err(error) => return Err(not_added(&error, &shown)),
         }
         let approved =
-            approvals.approve(&found.path, &[ask(self.profile.as_ref(), &variable, &name)].into(), &turn);
+            approvals.approve(&found.path, &[ask(profile.as_ref(), &variable, &name)].into(), &turn);
         approved.map_err(|error| project_sentences::not_remembered(&error))?;
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(),
                 "variable": variable.as_str(),
                 "key": name.as_str(),
-                "profile": self.profile.as_ref().map(Profile::as_str),
+                "profile": profile.as_ref().map(Profile::as_str),
             }))?;
         } else {
             context.ui.note(&format!("{shown}: {variable} <- {name}"));

@@ -67,7 +67,7 @@ impl Approve {
             context.ui.note("Everything it asks for was already approved.");
         } else {
             for ask in &new {
-                context.ui.line(&format!("approved: {}", ask_line(ask)))?;
+                context.ui.confirm(&format!("approved: {}", ask_line(ask)))?;
             }
         }
         Ok(code::DONE)

@@ -14,6 +14,7 @@ use crate::cli::errors::project_sentences;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::table::{Cell, Column, Table};
+use crate::cli::preset;
 use crate::cli::unlock::key_source::Machine;
 use crate::project::approval::Ask;
 use crate::project::report::{self, Line, Standing};
@@ -43,9 +44,13 @@ pub(crate) struct Check {
 impl Check {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<u8, Failure> {
         let found = Found::required(Believed::by(&self.machine))?;
-        let entries = found.entries(self.profile.as_ref())?;
+        let profile = match self.profile {
+            Some(profile) => Some(profile),
+            None => preset::profile()?,
+        };
+        let entries = found.entries(profile.as_ref())?;
         if entries.is_empty() {
-            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, self.profile.as_ref()));
+            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, profile.as_ref()));
         }
         let new = gate::standing(&found, &entries, &self.machine, self.defaults)?.err().unwrap_or_default();
         let survey = survey(context, &found, &entries, &new, (&self.machine, self.defaults))?;
@@ -55,7 +60,7 @@ impl Check {
             let lines: Vec<_> = lines.iter().map(json).collect();
             context.ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(),
-                "profile": self.profile.as_ref().map(Profile::as_str),
+                "profile": profile.as_ref().map(Profile::as_str),
                 "ok": ok,
                 "variables": lines,
             }))?;

@@ -89,7 +89,7 @@ impl Init {
             return Ok(code::DONE);
         }
         for (variable, key) in entries {
-            ui.line(&format!("{variable} <- {key}"))?;
+            ui.confirm(&format!("{variable} <- {key}"))?;
         }
         if !left_out.is_empty() {
             let names =

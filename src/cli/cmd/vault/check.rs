@@ -85,15 +85,15 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>, path: &Path
         context.ui.line(&format!("{} {row}: {}", context.ui.on_out(output::BAD, "damaged"), finding.what))?;
     }
     if checked.findings.iter().any(|finding| !finding.is_of_reads()) {
-        context.ui.note(RESTORE);
+        context.ui.say(RESTORE);
     }
     if checked.findings.iter().any(Finding::is_of_a_device) {
-        context.ui.note(
+        context.ui.say(
             "Someone may have hidden reads on a device. `keyvault vault rekey` keeps those that can be proved.",
         );
     }
     if checked.findings.iter().any(|finding| finding.is_of_reads() && !finding.is_of_a_device()) {
-        context.ui.note(
+        context.ui.say(
             "Someone may have hidden reads by a token: treat its keys as read. `keyvault token renew NAME` starts a new read log; \
              so does another token of that name if it is revoked.",
         );

@@ -141,7 +141,7 @@ impl Recover {
                 Err(VaultError::Unlock(error @ (UnlockError::NotACode | UnlockError::Wrong(_))))
                     if left > 0 =>
                 {
-                    context.ui.note(&format!("{error} Try again."));
+                    context.ui.say(&format!("{error} Try again."));
                 }
                 opened => return opened.map_err(NotOpened::Vault),
             }

@@ -80,7 +80,7 @@ impl Rekey {
         let preview = slot::before_rekey(&mut vault, &access).map_err(failed)?;
         if !self.yes {
             for line in told(&preview, &kept, self.keep_passphrase) {
-                context.ui.note(&line);
+                context.ui.say(&line);
             }
         }
         let consent = Consent::of(self.drop_damaged, !self.yes && interactive);

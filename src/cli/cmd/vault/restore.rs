@@ -129,7 +129,9 @@ impl Restore {
             file::difference(&mut backup, &access, both, &path, context.now()).map_err(failed)?;
         let asks = !self.yes && context.may_ask();
         if here.is_some() && !self.yes {
-            note_all(context, &told(&difference, &by, Tense::Ahead));
+            for line in told(&difference, &by, Tense::Ahead) {
+                context.ui.say(&line);
+            }
         }
         let consent = Consent::of(self.drop_damaged, asks);
         accept_loss(context, &difference.loss, consent, file, "Restore another backup")?;
@@ -370,7 +372,7 @@ fn answer(
         }
         // There was no vault to tell it before.
         if let Some(seen) = restored.superseded.filter(|seen| !asked && *seen > restored.found) {
-            context.ui.note(&format!(
+            context.ui.say(&format!(
                 "This machine had seen change {seen}: later changes are missing, and what was revoked since is valid \
                  again. Check every key."
             ));
@@ -412,9 +414,9 @@ fn adopt(context: &Context) -> Result<u8, Failure> {
         });
         context.ui.print_json(&serde_json::json!({ "adopted": adopted }))?;
     } else {
-        context.ui.note(&match adopted {
-            None => "There is no alarm. Nothing was changed.".to_owned(),
-            Some(adopted) => format!(
+        match adopted {
+            None => context.ui.note("There is no alarm. Nothing was changed."),
+            Some(adopted) => context.ui.say(&format!(
                 "Accepted change {} of {}. It supersedes change {}, which this machine had seen, and is now change {}.\n\
                  Keys that were created, rotated or revoked in between are back in their earlier state. Check them.\n\
                  So are slots and tokens: what was removed in between opens the vault again\n\
@@ -423,8 +425,8 @@ fn adopt(context: &Context) -> Result<u8, Failure> {
                 path.display(),
                 adopted.superseded,
                 adopted.now
-            ),
-        });
+            )),
+        }
     }
     Ok(code::DONE)
 }

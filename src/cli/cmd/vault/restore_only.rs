@@ -83,7 +83,10 @@ fn tell(context: &Context, takeover: &Takeover, from: &Path, tense: Tense, now: 
     for key in &takeover.keys {
         lines += &format!("\n  {}: {}", key.after.name, parts(key, now).join("; "));
     }
-    context.ui.note(&lines);
+    match tense {
+        Tense::Ahead => context.ui.say(&lines),
+        Tense::Done => context.ui.note(&lines),
+    }
 }
 
 /// The changes of a key, as participles that fit before and after.

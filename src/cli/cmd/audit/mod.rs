@@ -1,5 +1,8 @@
 //! `keyvault audit …`
 
+mod cursor;
+mod export;
+
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
 use keyvault_vault::{check, token};
@@ -27,6 +30,7 @@ pub(crate) enum Audit {
     Log(ShowLog),
     Verify(Verify),
     Import(Import),
+    Export(export::Export),
 }
 
 /// Show who did what, when, and with which keys.
@@ -91,6 +95,7 @@ impl Audit {
             Self::Log(log) => log.run(context),
             Self::Verify(verify) => verify.run(context),
             Self::Import(import) => import.run(context),
+            Self::Export(export) => export.run(context),
         }
     }
 }
