@@ -73,7 +73,7 @@ impl Show {
             if context.ui.json {
                 let shown =
                     self.version.and_then(|number| key_record.version(number)).or(key_record.current());
-                let key = KeyJson::detailed(&key_record, now).of_version(shown).with_value(value.expose());
+                let key = KeyJson::of(&key_record, now).of_version(shown).with_value(value.expose());
                 context.ui.print_json(&key)?;
             } else {
                 context.ui.value(&value)?;
@@ -96,7 +96,7 @@ impl Show {
             let values = public_values(context, &mut vault, &access, &names.collect::<Vec<_>>());
             let value = values.get(&self.name);
             if context.ui.json {
-                let key = KeyJson::detailed(&key_record, now);
+                let key = KeyJson::of(&key_record, now);
                 let key = match value {
                     Some(value) => key.with_value(value.expose()),
                     None => key,

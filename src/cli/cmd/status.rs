@@ -125,14 +125,12 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     let ui = &context.ui;
     let Answer { vault, status, until, alarm, log_gap, credentials, keys, sessions } = answer;
     if ui.json {
-        let mut json = serde_json::json!({
+        let json = serde_json::json!({
             "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
             "log_gap": log_gap_json(*log_gap), "keys": keys,
             "sessions": sessions.as_ref().map(|all| all.iter().map(session_json).collect::<Vec<_>>()),
+            "credentials": credentials.as_ref().map(|all| all.iter().map(credential_json).collect::<Vec<_>>()),
         });
-        if let (Some(credentials), Some(json)) = (credentials, json.as_object_mut()) {
-            json.insert("credentials".to_owned(), credentials.iter().map(credential_json).collect());
-        }
         return ui.print_json(&json);
     }
     let told = match until {

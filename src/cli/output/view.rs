@@ -15,33 +15,27 @@ use crate::cli::output::{self, Ui};
 /// A key that expires within this is pointed out.
 const SOON: i64 = 7 * 86_400_000;
 
+/// A key in the order of [`facts`]. Only a value is left out where there is none to show.
 #[derive(Debug, Serialize)]
 pub(crate) struct KeyJson {
     name: String,
     variable: String,
+    version: Option<u32>,
+    display_name: Option<String>,
+    owner: Option<String>,
     scopes: Vec<String>,
     tags: BTreeMap<String, String>,
-    version: Option<u32>,
+    note: Option<String>,
+    public: bool,
     status: &'static str,
+    disabled: Option<DisabledJson>,
     created: String,
     expires: Option<String>,
-    fingerprint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous: Option<PreviousJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    owner: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    display_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disabled: Option<DisabledJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<&'static str>,
     entropy_bits: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    public: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_public: bool,
+    fingerprint: Option<String>,
+    public_key: Option<String>,
+    previous: Option<PreviousJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,38 +49,41 @@ pub(crate) struct KeyJson {
 #[derive(Debug, Serialize)]
 struct PreviousJson {
     version: u32,
-    good_until: String,
+    valid_until: String,
 }
 
 #[derive(Debug, Serialize)]
-struct DisabledJson {
+pub(crate) struct DisabledJson {
     since: String,
-    reason: String,
+    reason: Option<String>,
 }
 
 impl KeyJson {
-    /// The columns of `list`.
     #[must_use]
-    pub(crate) fn of(key_record: &KeyRecord, now: Moment) -> Self {
-        let current = key_record.current();
+    pub(crate) fn of(key: &KeyRecord, now: Moment) -> Self {
+        let current = key.current();
+        let previous = key.previous(now).and_then(|version| {
+            Some(PreviousJson { version: version.number, valid_until: time::rfc3339(version.grace_until?) })
+        });
         Self {
-            name: key_record.name.to_string(),
-            variable: key_record.variable.to_string(),
-            scopes: key_record.scopes.iter().map(ToString::to_string).collect(),
-            tags: key_record.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
+            name: key.name.to_string(),
+            variable: key.variable.to_string(),
             version: current.map(|version| version.number),
-            status: key_record.status(now).name(),
-            created: time::rfc3339(key_record.created),
-            expires: key_record.expires.map(time::rfc3339),
+            display_name: some(&key.display_name),
+            owner: some(&key.owner),
+            scopes: key.scopes.iter().map(ToString::to_string).collect(),
+            tags: key.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect(),
+            note: some(&key.note),
+            public: key.public,
+            status: key.status(now).name(),
+            disabled: disabled_json(key),
+            created: time::rfc3339(key.created),
+            expires: key.expires.map(time::rfc3339),
+            recipe: key.recipe.as_ref().map(|recipe| recipe.kind().name()),
+            entropy_bits: key.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
             fingerprint: current.map(Version::fingerprint_hex),
-            previous: None,
-            note: None,
-            owner: None,
-            display_name: None,
-            disabled: None,
-            entropy_bits: None,
-            public: None,
-            is_public: key_record.public,
+            public_key: current.and_then(|version| version.public.clone()),
+            previous,
             value: None,
             value_base64: None,
             removed: None,
@@ -104,21 +101,10 @@ impl KeyJson {
         }
     }
 
-    /// The columns of `list` with the details of `show` and `generate`.
-    #[must_use]
-    pub(crate) fn detailed(key: &KeyRecord, now: Moment) -> Self {
-        Self {
-            note: Some(key.note.clone()).filter(|note| !note.is_empty()),
-            owner: Some(key.owner.clone()).filter(|owner| !owner.is_empty()),
-            display_name: Some(key.display_name.clone()).filter(|name| !name.is_empty()),
-            disabled: key.disabled.as_ref().map(|disabled| DisabledJson {
-                since: time::rfc3339(disabled.since),
-                reason: disabled.reason.clone(),
-            }),
-            entropy_bits: key.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
-            public: key.current().and_then(|version| version.public.clone()),
-            ..Self::of(key, now)
-        }
+    /// The answer of a command that creates or changes keys, however many.
+    pub(crate) fn all<'k>(keys: impl IntoIterator<Item = &'k KeyRecord>, now: Moment) -> serde_json::Value {
+        let keys: Vec<_> = keys.into_iter().map(|key| Self::of(key, now)).collect();
+        serde_json::json!({ "keys": keys })
     }
 
     /// Of another version than the current one.
@@ -127,18 +113,9 @@ impl KeyJson {
         Self {
             version: version.map(|version| version.number),
             fingerprint: version.map(Version::fingerprint_hex),
-            public: version.and_then(|version| version.public.clone()),
+            public_key: version.and_then(|version| version.public.clone()),
             ..self
         }
-    }
-
-    /// With the version before, as long as it is good.
-    #[must_use]
-    pub(crate) fn with_previous(self, key: &KeyRecord, now: Moment) -> Self {
-        let previous = key.previous(now).and_then(|version| {
-            Some(PreviousJson { version: version.number, good_until: time::rfc3339(version.grace_until?) })
-        });
-        Self { previous, ..self }
     }
 
     /// With the value: as text if it is UTF-8, else in base64.
@@ -149,6 +126,18 @@ impl KeyJson {
             Err(_) => Self { value_base64: Some(data_encoding::BASE64.encode(value)), ..self },
         }
     }
+}
+
+/// Null in JSON where a text is empty.
+#[must_use]
+pub(crate) fn some(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+#[must_use]
+pub(crate) fn disabled_json(key: &KeyRecord) -> Option<DisabledJson> {
+    let disabled = key.disabled.as_ref()?;
+    Some(DisabledJson { since: time::rfc3339(disabled.since), reason: some(&disabled.reason) })
 }
 
 /// A status in a word. Upper case marks what is refused where there are no colors.
