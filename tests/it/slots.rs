@@ -128,7 +128,7 @@ fn a_code_that_was_lost_with_its_answer_is_said_to_be_lost() {
     let world = with_files();
     let ran = world.sh("keyvault vault slot add recovery --json >/dev/full");
     ran.fails_with(1, r#"
-            {"error":{"hint":"The change was made, but the new recovery code is lost. Create another:\n  keyvault vault slot add recovery --recovery-file FILE","kind":"failed","message":"The answer could not be written to standard output: no space left on device."}}
+            {"error":{"kind":"failed","message":"The answer could not be written to standard output: no space left on device.","hint":"The change was made, but the new recovery code is lost. Create another:\n  keyvault vault slot add recovery --recovery-file FILE"}}
         "#);
 }
 
