@@ -99,7 +99,7 @@ fn rekey_seals_everything_anew_and_what_opened_before_does_not() {
         .ok()
         .json();
     assert_eq!((&answer["epoch"], &answer["key_count"]), (&2.into(), &2.into()));
-    assert_eq!(answer["dropped"], serde_json::json!([{ "slot": 2, "kind": "recovery code" }]));
+    assert_eq!(answer["dropped"], serde_json::json!([{ "slot": 2, "kind": "recovery code", "cost": null }]));
     assert_eq!(kinds(&world), ["passphrase", "recovery code", "key file"]);
     world.run(&["status"]).is(
         4,

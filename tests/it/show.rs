@@ -32,7 +32,7 @@ fn a_generated_key_is_shown_without_its_value_and_revealed_on_demand() {
         ",
     );
     world.run(&["list", "--json"]).prints(r#"
-            {"keys":[{"created":"2040-05-17T08:00:00.000Z","expires":"2040-08-15T08:00:00.000Z","fingerprint":"xxxxxxxxxxxx","name":"stripe/live","scopes":["payments"],"status":"active","tags":{},"variable":"STRIPE_LIVE","version":1}]}
+            {"keys":[{"name":"stripe/live","variable":"STRIPE_LIVE","version":1,"display_name":null,"owner":null,"scopes":["payments"],"tags":{},"note":null,"public":false,"status":"active","disabled":null,"created":"2040-05-17T08:00:00.000Z","expires":"2040-08-15T08:00:00.000Z","recipe":"token","entropy_bits":256,"fingerprint":"xxxxxxxxxxxx","public_key":null,"previous":null}]}
         "#);
     let value = world.run(&["show", "stripe/live", "--reveal"]).ok();
     assert!(value.out.starts_with("kv_") && value.out.len() == 52, "{}", value.out);

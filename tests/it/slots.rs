@@ -176,7 +176,7 @@ fn a_slot_whose_row_was_taken_away_is_missed_by_every_change_of_the_ways_in() {
         command.env_remove("KEYVAULT_PASSPHRASE").env("KEYVAULT_KEY_FILE", world.home().join("kf"));
         finish(command.args(arguments), b"")
     };
-    by_file(&["vault", "slot", "list"]).is(0, " 2  recovery code\n 3  key file\n", "
+    by_file(&["vault", "slot", "list"]).is(0, "SLOT  KIND           ABOUT\n   2  recovery code\n   3  key file\n", "
             warning: Slot 1 is missing from the file. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
         ");
     by_file(&["vault", "check"]).is(5, "
