@@ -231,7 +231,7 @@ fn what_only_looks_names_the_alarm_where_keys_are_at_hand() {
     let doctor = world.run(&["doctor"]);
     assert!(doctor.code == 1 && doctor.out.contains("restore --adopt"), "{}", doctor.out);
     world.run(&["lock"]).ok();
-    world.run(&["status", "--json"]).is(4, "{\"alarm\":null,\"keys\":null,\"log_gap\":null,\"sessions\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
+    world.run(&["status", "--json"]).is(4, "{\"vault\":\"~/.local/share/keyvault/vault.db\",\"status\":\"locked\",\"until\":null,\"alarm\":null,\"log_gap\":null,\"keys\":null,\"sessions\":null,\"credentials\":null}\n", "");
 }
 
 /// The vault in a folder that is reached through a link, as dotfile managers lay them.

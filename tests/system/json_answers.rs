@@ -352,6 +352,12 @@ fn removals(answers: &mut Answers<'_>) {
     answers.ok("remove", &["a", "--yes"]);
     answers.ok("remove", &["b", "p/X", "--yes"]);
     answers.fails(3, "not_found", "remove", &["none", "--yes"]);
+    answers.ok("list", &["--removed"]);
+    answers.ok("undelete", &["b"]);
+    answers.fails(3, "not_found", "undelete", &["none"]);
+    answers.ok("copy", &["b", "another"]);
+    answers.fails(3, "not_found", "copy", &["none", "other"]);
+    answers.ok("remove", &["b", "another", "--wipe", "--yes"]);
 }
 
 #[test]
