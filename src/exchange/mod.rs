@@ -136,13 +136,13 @@ pub(crate) enum ExchangeError {
     #[error("it is JSON, but not an object")]
     NotAnObject,
     /// Too many objects are within each other.
-    #[error("its member {} is within too many objects", shortened(member))]
+    #[error("its member {} is nested too deeply", shortened(member))]
     TooDeep { member: String },
     /// More than [`MAX_ENTRIES`] variables.
     #[error("it has more than 100,000 entries")]
     TooManyEntries,
     /// The file begins like a JSON object but does not go on like one.
-    #[error("it is not JSON at line {line}, column {column}")]
+    #[error("it is not valid JSON at line {line}, column {column}")]
     Json {
         /// The line, from 1.
         line: usize,

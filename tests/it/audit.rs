@@ -61,7 +61,7 @@ fn a_log_that_was_cut_is_not_shown_as_whole() {
                    Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.
         ");
     world.run(&["audit", "log", "--json"]).fails_with(5, r#"
-            {"error":{"hint":"Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup.","kind":"damaged","message":"~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry 2: entries were cut off or added."}}
+            {"error":{"kind":"damaged","message":"~/.local/share/keyvault/vault.db is damaged or was tampered with: the audit log: entry 2: entries were cut off or added.","hint":"Nothing was released. Run `keyvault vault check` to see the damaged rows, then `keyvault vault rekey` to keep the rest, or restore a backup."}}
         "#);
 }
 

@@ -75,7 +75,7 @@ fn a_bundle_for_standard_output_makes_no_file() {
     world
         .run(&["bundle", "create", "--token", "ci", "-o", "-", "--json"])
         .fails_with(2, r#"
-                {"error":{"hint":null,"kind":"usage","message":"`--output -` and `--json` both write to standard output."}}
+                {"error":{"kind":"usage","message":"`--output -` and `--json` both write to standard output.","hint":null}}
             "#);
 }
 

@@ -115,7 +115,7 @@ fn a_descriptor_that_cannot_be_had_is_refused_by_its_number_before_anything_is_r
     place.exec(&["--fd", "3=a", "--fd", "3=b"], "true").fails_with(
         125,
         "
-            error: Descriptor 3 is given to two keys.
+            error: Descriptor 3 is used for two keys.
                    Nothing was released. Use a different number for each `--fd`.
         ",
     );
@@ -193,24 +193,24 @@ fn everything_that_is_wrong_is_said_at_once_and_leaves_nothing_behind() {
                 error: Cannot release the keys:
                   gone: no such key
                   e: expired on 2020-01-01 00:00
-                  a: A is to hold the path of a file (choose another variable for one of the two)
+                  a: A would hold both a value and the path of a file (choose another variable for one of them)
                        Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
             ").err,
         "error: Cannot release the keys:\n  gone: no such key\n  e: expired on 2020-01-01 00:00\n  \
-         a: A is to hold the path of a file (choose another variable for one of the two)\n       Extend expired keys \
+         a: A would hold both a value and the path of a file (choose another variable for one of them)\n       Extend expired keys \
          (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).\n"
     );
     place.exec(&["--file", "F=a", "--file", "F=b"], "true").fails_with(
         125,
         "
-            error: F is given to two files.
+            error: F is used for two files.
                    Nothing was released. Use a different variable for each `--file` and for `--docker-env`.
         ",
     );
     place.exec(&["--file", "F=a", "--docker-env", "F"], "true").fails_with(
         125,
         "
-            error: F is given to two files.
+            error: F is used for two files.
                    Nothing was released. Use a different variable for each `--file` and for `--docker-env`.
         ",
     );
@@ -245,17 +245,17 @@ fn a_dry_run_says_where_each_key_would_go() {
     assert_eq!(ran.out, "A in the env-file in E <- a\n");
     let json = place.exec(&[&arguments[..], &["--json"]].concat(), "true").ok().json();
     let expected = serde_json::json!({ "keys": [
-        { "name": "a", "variable": "A" },
-        { "name": "lines", "file": "F" },
-        { "name": "bin", "descriptor": 3 },
-        { "name": "b", "descriptor": 0 },
-    ]});
+        { "variable": "A", "file": null, "descriptor": null, "name": "a" },
+        { "variable": null, "file": "F", "descriptor": null, "name": "lines" },
+        { "variable": null, "file": null, "descriptor": 3, "name": "bin" },
+        { "variable": null, "file": null, "descriptor": 0, "name": "b" },
+    ], "defaults": [], "from_env_file": [], "env_file": null, "left_out": [], "skipped": [] });
     assert_eq!(json, expected);
     place.world.file("x.env", "PORT=3000\n");
     let json = place
         .exec(&["--only", "a", "--env-file", "x.env", "--docker-env", "E", "--dry-run", "--json"], "true");
     let expected = serde_json::json!({
-        "keys": [{ "name": "a", "variable": "A" }], "from_env_file": ["PORT"], "env_file": "E",
+        "keys": [{ "variable": "A", "file": null, "descriptor": null, "name": "a" }], "defaults": [], "from_env_file": ["PORT"], "env_file": "E", "left_out": [], "skipped": [],
     });
     assert_eq!(json.ok().json(), expected);
     assert_eq!(place.left(), NOTHING);
@@ -621,7 +621,7 @@ fn a_variable_with_a_files_path_is_not_given_another_value_as_well() {
         world.run(&arguments).fails_with(
             125,
             "
-                error: F is to hold the path of a file, but an env-file or a default also sets it.
+                error: F would hold the path of a file, but an env-file or a default also sets it.
                        Nothing was released. Use another variable for one of them.
             ",
         );
@@ -631,7 +631,7 @@ fn a_variable_with_a_files_path_is_not_given_another_value_as_well() {
     world.run(&["exec", "--docker-env", "F", "--", "env"]).fails_with(
         125,
         "
-            error: F is to hold the path of a file, but an env-file or a default also sets it.
+            error: F would hold the path of a file, but an env-file or a default also sets it.
                    Nothing was released. Use another variable for one of them.
         ",
     );

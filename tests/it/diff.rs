@@ -167,17 +167,17 @@ fn what_a_program_reads_has_one_shape() {
     }
     let side = |name: &str, version: serde_json::Value| {
         json!({
-            "name": name, "variable": name.to_uppercase(), "scopes": [], "tags": {}, "note": "", "expires": null,
-            "recipe": null, "versions": [version],
+            "name": name, "variable": name.to_uppercase(), "display_name": null, "owner": null, "scopes": [],
+            "tags": {}, "note": null, "disabled": null, "expires": null, "recipe": null, "versions": [version],
         })
     };
-    let version = |state: &str, since: &str, reason: &str| {
+    let version = |state: &str, since: &str, reason: Option<&str>| {
         json!({
             "version": 1, "state": state, "wiped": false, "created": "2040-05-17T08:00:00.000Z", "since": since,
             "made_by": "…", "reason": reason,
         })
     };
-    let current = || version("current", "2040-05-17T08:00:00.000Z", "");
+    let current = || version("current", "2040-05-17T08:00:00.000Z", None);
     assert_eq!(
         shown,
         json!({
@@ -185,7 +185,7 @@ fn what_a_program_reads_has_one_shape() {
                 {
                     "id": "…", "name": "a", "in": "both", "differs": ["revoked", "versions"], "removed": null,
                     "revoked": { "here": [1], "other": [] },
-                    "here": side("a", version("revoked", "2040-05-17T09:00:00.000Z", "leaked")),
+                    "here": side("a", version("revoked", "2040-05-17T09:00:00.000Z", Some("leaked"))),
                     "other": side("a", current()),
                 },
                 {

@@ -72,14 +72,17 @@ fn list_show_and_the_log_say_that_a_key_is_disabled_since_when_and_why() {
     let json = world.run(&["show", "a", "--json"]).ok().json();
     assert_eq!((&json["status"], &json["disabled"]["reason"]), (&"disabled".into(), &"leaked?".into()));
     let other = world.run(&["show", "c", "--json"]).ok().json();
-    assert_eq!((&other["status"], other.get("disabled")), (&"active".into(), None));
+    assert_eq!((&other["status"], &other["disabled"]), (&"active".into(), &serde_json::Value::Null));
     world.run(&["enable", "b"]).ok();
     let log = world.run(&["audit", "log", "--action", "disable"]).ok().out;
     assert!(log.trim_end().ends_with("a v1, b v1  (leaked?)"), "{log}");
     let log = world.run(&["audit", "log", "--action", "enable"]).ok().out;
     assert!(log.trim_end().ends_with(" b v1"), "{log}");
     let json = world.run(&["enable", "a", "--json"]).ok().json();
-    assert_eq!((&json["keys"][0]["status"], json["keys"][0].get("disabled")), (&"active".into(), None));
+    assert_eq!(
+        (&json["keys"][0]["status"], &json["keys"][0]["disabled"]),
+        (&"active".into(), &serde_json::Value::Null)
+    );
 }
 
 #[test]

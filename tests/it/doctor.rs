@@ -137,7 +137,10 @@ fn where_there_is_a_bundle_and_no_vault_it_is_looked_at_and_no_vault_is_missed()
         Some("A bundle opens only with its token, and none is set.")
     );
     let status = away.run(&["status", "-v"]).out;
-    assert!(status.ends_with("\n  token                no     KEYVAULT_TOKEN is not set\n"), "{status}");
+    assert!(
+        status.ends_with("\nCREDENTIAL  OPENS  WHY\ntoken       no     KEYVAULT_TOKEN is not set\n"),
+        "{status}"
+    );
     away.set("KEYVAULT_TOKEN", &token);
     let before = away.every_file();
     let what = of(&away, "ok", "token").unwrap();

@@ -14,7 +14,7 @@ fn history_tells_who_made_a_version_and_when_it_was_last_read_through_a_rename()
     world.run(&["edit", "old", "--rename", "new"]).ok();
     world.run(&["rotate", "new"]).ok();
     world.run(&["history", "new", "--json"]).prints(r#"
-            {"name":"new","versions":[{"created":"2040-05-17T08:00:00.000Z","fingerprint":"xxxxxxxxxxxx","grace_until":null,"last_read":null,"made_by":"ada@host","reason":"","since":"2040-05-17T08:00:00.000Z","state":"current","version":2,"wiped":false},{"created":"2040-05-17T08:00:00.000Z","fingerprint":"xxxxxxxxxxxx","grace_until":null,"last_read":"2040-05-17T08:00:00.000Z","made_by":"ada@host","reason":"","since":"2040-05-17T08:00:00.000Z","state":"retired","version":1,"wiped":false}]}
+            {"name":"new","versions":[{"version":2,"state":"current","wiped":false,"valid_until":null,"reason":null,"created":"2040-05-17T08:00:00.000Z","since":"2040-05-17T08:00:00.000Z","fingerprint":"xxxxxxxxxxxx","made_by":"ada@host","last_read":null},{"version":1,"state":"retired","wiped":false,"valid_until":null,"reason":null,"created":"2040-05-17T08:00:00.000Z","since":"2040-05-17T08:00:00.000Z","fingerprint":"xxxxxxxxxxxx","made_by":"ada@host","last_read":"2040-05-17T08:00:00.000Z"}]}
         "#);
     world.run(&["history", "new"]).prints(
         "

@@ -126,7 +126,7 @@ fn output_that_cannot_be_passed_on_is_a_failure_of_ours() {
         125,
         "
             error: The output of sh could not be passed on: no space left on device.
-                   Its output was then closed. Whatever it did before that is done.
+                   Its output was then closed. Anything it did before that is not undone.
         ",
     );
 }

@@ -66,7 +66,12 @@ fn optional_ones_are_left_out_and_defaults_stand_in() {
     let shown = run_in(&world, &folder, &["exec", "--dry-run", "--", "true"]).ok().out;
     assert_eq!(shown, "B <- its default\n");
     let shown = run_in(&world, &folder, &["exec", "--dry-run", "--json", "--", "true"]).ok().json();
-    assert_eq!(shown, serde_json::json!({ "keys": [], "defaults": ["B"], "left_out": ["A", "C", "URL"] }));
+    assert_eq!(
+        shown,
+        serde_json::json!({
+            "keys": [], "defaults": ["B"], "from_env_file": [], "env_file": null, "left_out": ["A", "C", "URL"], "skipped": [],
+        })
+    );
     // A key that has expired is not missing: somebody relies on it.
     let folder = approved(&world, "[keys]\nA = { key = \"old\", default = \"x\" }\n");
     run_in(&world, &folder, &SHOW).fails_with(
@@ -245,7 +250,12 @@ fn add_makes_a_file_where_there_is_none_and_takes_the_keys_own_variable() {
     run_in(&world, &folder, &["project", "add", "a", "--json"]).ok();
     assert_eq!(run_in(&world, &folder, &["exec", "--", "printenv", "OWN_NAME"]).ok().out, "<a>\n");
     let ran = run_in(&world, &folder, &["project", "approve", "--json"]).ok().json();
-    assert_eq!(ran["approved"], serde_json::json!([{ "variable": "OWN_NAME", "key": "a", "new": false }]));
+    assert_eq!(
+        ran["approved"],
+        serde_json::json!([{
+            "variable": "OWN_NAME", "profile": null, "key": "a", "template": null, "default": null, "new": false,
+        }])
+    );
 }
 
 #[test]

@@ -23,10 +23,10 @@ fn list_and_show_print_the_value_of_a_public_key_and_record_it() {
     let shown = world.run(&["show", "secret"]).ok().out;
     assert!(!shown.contains("public") && !shown.contains("Zq7v"), "{shown}");
     let json = world.run(&["show", "region", "--json"]).ok().json();
-    assert_eq!((&json["value"], &json["is_public"]), (&"eu-west-1".into(), &true.into()));
+    assert_eq!((&json["value"], &json["public"]), (&"eu-west-1".into(), &true.into()));
     let json = world.run(&["list", "--json"]).ok().json();
     assert_eq!(json["keys"][0]["value"], "eu-west-1");
-    assert_eq!((json["keys"][1].get("value"), json["keys"][1].get("is_public")), (None, None));
+    assert_eq!((json["keys"][1].get("value"), &json["keys"][1]["public"]), (None, &false.into()));
     let log = world.run(&["audit", "log"]).ok().out;
     assert_eq!(log.matches("reveal").count(), 4, "{log}");
     // A list without a public key has no column for values, and is not recorded.

@@ -217,7 +217,7 @@ fn reads_that_were_there_at_a_change_cannot_be_hidden() {
     // The bearer puts back a chain of its own that ends before the second read.
     tamper(&world, &one);
     world.run(&["edit", "c", "--note", "y", "--json"]).is(0, r#"
-            {"keys":[{"created":"2040-05-17T08:00:00.000Z","expires":null,"fingerprint":"xxxxxxxxxxxx","name":"c","scopes":["other"],"status":"active","tags":{},"variable":"C","version":1}]}
+            {"keys":[{"name":"c","variable":"C","version":1,"display_name":null,"owner":null,"scopes":["other"],"tags":{},"note":"y","public":false,"status":"active","disabled":null,"created":"2040-05-17T08:00:00.000Z","expires":null,"recipe":null,"entropy_bits":null,"fingerprint":"xxxxxxxxxxxx","public_key":null,"previous":null}]}
         "#, "
             warning: The reads by token `ci` do not follow from the recorded ones (entry 1: reads that were recorded are gone): someone may have hidden reads. Revoke it: keyvault token revoke ci
         ");

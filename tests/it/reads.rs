@@ -98,7 +98,7 @@ fn lines_that_cannot_be_proved_keep_no_other_away_and_nothing_is_imported_twice(
     assert_eq!(
         told.json(),
         json!({
-            "new": {}, "known": 5, "unknown": 0, "other_vaults": 1, "cut_off": false,
+            "new": [], "known": 5, "unknown": 0, "other_vaults": 1, "cut_off": false,
             "faults": [
                 fault(1, "is not a read that keyvault recorded"),
                 fault(4, "is not a read that keyvault recorded"),

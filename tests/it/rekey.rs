@@ -98,8 +98,8 @@ fn rekey_seals_everything_anew_and_what_opened_before_does_not() {
         .run(&["vault", "rekey", "--keep-passphrase", "--yes", "--json", "--key-file", "kept.key"])
         .ok()
         .json();
-    assert_eq!((&answer["epoch"], &answer["keys"]), (&2.into(), &2.into()));
-    assert_eq!(answer["dropped"], serde_json::json!([{ "slot": 2, "kind": "recovery code" }]));
+    assert_eq!((&answer["epoch"], &answer["key_count"]), (&2.into(), &2.into()));
+    assert_eq!(answer["dropped"], serde_json::json!([{ "slot": 2, "kind": "recovery code", "cost": null }]));
     assert_eq!(kinds(&world), ["passphrase", "recovery code", "key file"]);
     world.run(&["status"]).is(
         4,
@@ -254,8 +254,8 @@ fn a_rekey_names_every_way_in_that_it_drops() {
         .ok()
         .json();
     let expected = serde_json::json!([
-        { "slot": id(1), "kind": "recovery code" },
-        { "slot": id(3), "kind": "key file" },
+        { "slot": id(1), "kind": "recovery code", "cost": null },
+        { "slot": id(3), "kind": "key file", "cost": null },
     ]);
     assert_eq!(rekeyed["dropped"], expected);
 }

@@ -271,7 +271,7 @@ fn tokens_of_both_epochs_and_limited_sessions_end() {
     let before = token(&world, &["ci", "--scope", "s"]);
     world.run(&["vault", "backup", "b"]).ok();
     let rekey = ["vault", "rekey", "--yes", "--no-recovery", "--new-passphrase-file", "new", "--json"];
-    let renewed = world.run(&rekey).ok().json()["tokens"]["ci"].as_str().unwrap().to_owned();
+    let renewed = world.run(&rekey).ok().json()["tokens"][0]["token"].as_str().unwrap().to_owned();
     world.set("KEYVAULT_PASSPHRASE", NEW);
     world.run(&["unlock", "--scope", "s"]).ok();
     let answer = world

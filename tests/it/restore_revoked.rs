@@ -233,7 +233,7 @@ fn a_restore_revokes_no_token_that_nobody_revoked() {
     // A rekey gave the token another secret in between.
     let rekeyed =
         world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes", "--json"]).ok().json();
-    let renewed = rekeyed["tokens"]["ci"].as_str().unwrap().to_owned();
+    let renewed = rekeyed["tokens"][0]["token"].as_str().unwrap().to_owned();
     world.run(&["vault", "backup", "rekeyed"]).ok();
     put_back(&world, "with");
     restore(&world, "rekeyed");

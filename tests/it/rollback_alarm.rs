@@ -58,7 +58,7 @@ fn a_machine_that_cannot_remember_says_so_and_the_change_stands() {
     world.set("XDG_STATE_HOME", "/proc/nowhere");
     let made = world.run(&["generate", "a", "--json"]).ok();
     made.is(0, r#"
-            {"name":"a","variable":"A","scopes":[],"tags":{},"version":1,"status":"active","created":"2040-05-17T08:00:00.000Z","expires":null,"fingerprint":"xxxxxxxxxxxx","entropy_bits":256}
+            {"keys":[{"name":"a","variable":"A","version":1,"display_name":null,"owner":null,"scopes":[],"tags":{},"note":null,"public":false,"status":"active","disabled":null,"created":"2040-05-17T08:00:00.000Z","expires":null,"recipe":"token","entropy_bits":256,"fingerprint":"xxxxxxxxxxxx","public_key":null,"previous":null}]}
         "#, "
             warning: Done, but this machine could not record it (no such file or directory), so a rollback would go unnoticed.
         ");
@@ -224,14 +224,14 @@ fn what_only_looks_names_the_alarm_where_keys_are_at_hand() {
         assert!(ran.ok().err.starts_with(OLDER), "{command:?}");
     }
     world.run(&["status", "--json"]).is(0, r#"
-            {"alarm":"older than the state this machine last saw","keys":null,"log_gap":null,"sessions":[],"status":"open","until":"2040-05-17T09:00:00.000Z","vault":"~/.local/share/keyvault/vault.db"}
+            {"vault":"~/.local/share/keyvault/vault.db","status":"open","until":"2040-05-17T09:00:00.000Z","alarm":"older than the state this machine last saw","log_gap":null,"keys":null,"sessions":[],"credentials":null}
         "#, "
             warning: The vault is older than the state this machine last saw. To accept it: keyvault vault restore --adopt
         ");
     let doctor = world.run(&["doctor"]);
     assert!(doctor.code == 1 && doctor.out.contains("restore --adopt"), "{}", doctor.out);
     world.run(&["lock"]).ok();
-    world.run(&["status", "--json"]).is(4, "{\"alarm\":null,\"keys\":null,\"log_gap\":null,\"sessions\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
+    world.run(&["status", "--json"]).is(4, "{\"vault\":\"~/.local/share/keyvault/vault.db\",\"status\":\"locked\",\"until\":null,\"alarm\":null,\"log_gap\":null,\"keys\":null,\"sessions\":null,\"credentials\":null}\n", "");
 }
 
 /// The vault in a folder that is reached through a link, as dotfile managers lay them.

@@ -29,16 +29,16 @@ fn unlocked(duration: &str) -> World {
 fn status_tells_the_truth_and_derives_nothing() {
     let mut world = World::empty();
     let status = |world: &World| world.run(&["status", "--json"]);
-    status(&world).is(3, "{\"alarm\":null,\"keys\":null,\"log_gap\":null,\"sessions\":null,\"status\":\"none\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
+    status(&world).is(3, "{\"vault\":\"~/.local/share/keyvault/vault.db\",\"status\":\"none\",\"until\":null,\"alarm\":null,\"log_gap\":null,\"keys\":null,\"sessions\":null,\"credentials\":null}\n", "");
     world = with_file();
     // A passphrase at hand does not make the vault open.
     world.set("KEYVAULT_PASSPHRASE_FILE", "passphrase");
-    status(&world).is(4, "{\"alarm\":null,\"keys\":null,\"log_gap\":null,\"sessions\":null,\"status\":\"locked\",\"until\":null,\"vault\":\"~/.local/share/keyvault/vault.db\"}\n", "");
+    status(&world).is(4, "{\"vault\":\"~/.local/share/keyvault/vault.db\",\"status\":\"locked\",\"until\":null,\"alarm\":null,\"log_gap\":null,\"keys\":null,\"sessions\":null,\"credentials\":null}\n", "");
     world
         .run(&["unlock", "--for", "2h"])
         .reports("Unlocked until 2040-05-17 10:00 (in 2h). `keyvault lock` ends the session.\n");
     status(&world).prints(r#"
-            {"alarm":null,"keys":null,"log_gap":null,"sessions":[],"status":"open","until":"2040-05-17T10:00:00.000Z","vault":"~/.local/share/keyvault/vault.db"}
+            {"vault":"~/.local/share/keyvault/vault.db","status":"open","until":"2040-05-17T10:00:00.000Z","alarm":null,"log_gap":null,"keys":null,"sessions":[],"credentials":null}
         "#);
     world.run(&["status"]).prints(
         "

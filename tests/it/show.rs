@@ -10,7 +10,7 @@ fn a_generated_key_is_shown_without_its_value_and_revealed_on_demand() {
     let made =
         world.run(&["generate", "stripe/live", "--scope", "payments", "--expires", "90d", "--json"]).ok();
     let made = made.prints(r#"
-            {"name":"stripe/live","variable":"STRIPE_LIVE","scopes":["payments"],"tags":{},"version":1,"status":"active","created":"2040-05-17T08:00:00.000Z","expires":"2040-08-15T08:00:00.000Z","fingerprint":"xxxxxxxxxxxx","entropy_bits":256}
+            {"keys":[{"name":"stripe/live","variable":"STRIPE_LIVE","version":1,"display_name":null,"owner":null,"scopes":["payments"],"tags":{},"note":null,"public":false,"status":"active","disabled":null,"created":"2040-05-17T08:00:00.000Z","expires":"2040-08-15T08:00:00.000Z","recipe":"token","entropy_bits":256,"fingerprint":"xxxxxxxxxxxx","public_key":null,"previous":null}]}
         "#);
     world.run(&["show", "stripe/live"]).prints(
         "
@@ -32,7 +32,7 @@ fn a_generated_key_is_shown_without_its_value_and_revealed_on_demand() {
         ",
     );
     world.run(&["list", "--json"]).prints(r#"
-            {"keys":[{"created":"2040-05-17T08:00:00.000Z","expires":"2040-08-15T08:00:00.000Z","fingerprint":"xxxxxxxxxxxx","name":"stripe/live","scopes":["payments"],"status":"active","tags":{},"variable":"STRIPE_LIVE","version":1}]}
+            {"keys":[{"name":"stripe/live","variable":"STRIPE_LIVE","version":1,"display_name":null,"owner":null,"scopes":["payments"],"tags":{},"note":null,"public":false,"status":"active","disabled":null,"created":"2040-05-17T08:00:00.000Z","expires":"2040-08-15T08:00:00.000Z","recipe":"token","entropy_bits":256,"fingerprint":"xxxxxxxxxxxx","public_key":null,"previous":null}]}
         "#);
     let value = world.run(&["show", "stripe/live", "--reveal"]).ok();
     assert!(value.out.starts_with("kv_") && value.out.len() == 52, "{}", value.out);
@@ -45,7 +45,7 @@ fn what_is_shown_of_a_version_is_that_versions() {
     world.run(&["generate", "g"]).ok();
     let first = world.run(&["show", "g", "--json"]).ok().json();
     world.run(&["rotate", "g", "--grace", "1h", "--json"]).prints(r#"
-            {"keys":[{"created":"2040-05-17T08:00:00.000Z","expires":null,"fingerprint":"xxxxxxxxxxxx","name":"g","previous":{"good_until":"2040-05-17T09:00:00.000Z","version":1},"scopes":[],"status":"active","tags":{},"variable":"G","version":2}]}
+            {"keys":[{"name":"g","variable":"G","version":2,"display_name":null,"owner":null,"scopes":[],"tags":{},"note":null,"public":false,"status":"active","disabled":null,"created":"2040-05-17T08:00:00.000Z","expires":null,"recipe":"token","entropy_bits":256,"fingerprint":"xxxxxxxxxxxx","public_key":null,"previous":{"version":1,"valid_until":"2040-05-17T09:00:00.000Z"}}]}
         "#);
     let shown = world.run(&["show", "g", "--version", "1", "--reveal", "--json"]).ok().json();
     assert_eq!((&shown["version"], &shown["fingerprint"]), (&first["version"], &first["fingerprint"]));

@@ -128,7 +128,7 @@ fn a_code_that_was_lost_with_its_answer_is_said_to_be_lost() {
     let world = with_files();
     let ran = world.sh("keyvault vault slot add recovery --json >/dev/full");
     ran.fails_with(1, r#"
-            {"error":{"hint":"The change was made, but the new recovery code is lost. Create another:\n  keyvault vault slot add recovery --recovery-file FILE","kind":"failed","message":"The answer could not be written to standard output: no space left on device."}}
+            {"error":{"kind":"failed","message":"The answer could not be written to standard output: no space left on device.","hint":"The change was made, but the new recovery code is lost. Create another:\n  keyvault vault slot add recovery --recovery-file FILE"}}
         "#);
 }
 
@@ -176,7 +176,7 @@ fn a_slot_whose_row_was_taken_away_is_missed_by_every_change_of_the_ways_in() {
         command.env_remove("KEYVAULT_PASSPHRASE").env("KEYVAULT_KEY_FILE", world.home().join("kf"));
         finish(command.args(arguments), b"")
     };
-    by_file(&["vault", "slot", "list"]).is(0, " 2  recovery code\n 3  key file\n", "
+    by_file(&["vault", "slot", "list"]).is(0, "SLOT  KIND           ABOUT\n   2  recovery code\n   3  key file\n", "
             warning: Slot 1 is missing from the file. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
         ");
     by_file(&["vault", "check"]).is(5, "

@@ -9,7 +9,7 @@ const VARIABLE: &str = "KEYVAULT_TEST_CLOCK";
 
 fn created(world: &World, program: &str) -> jiff::Timestamp {
     let ran = finish(world.command(program).args(["generate", "new", "--json"]), b"").ok();
-    ran.json()["created"].as_str().unwrap().parse().unwrap()
+    ran.json()["keys"][0]["created"].as_str().unwrap().parse().unwrap()
 }
 
 #[test]

@@ -354,7 +354,7 @@ fn case_20_adding_the_keyring_killed_or_failing_leaves_a_way_in_or_none_and_can_
                     assert_ne!(ran.code, 0, "{inject}: acknowledged and not there");
                     // A failed attempt takes its entry along. One that was killed cannot, and a slot that may have been
                     // made must not; the next command finds it.
-                    let unknown = what == "signal=KILL" || ran.err.contains("may or may not be made");
+                    let unknown = what == "signal=KILL" || ran.err.contains("may or may not have been made");
                     assert!(!has_entry() || unknown, "{inject}: {}", ran.err);
                     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).ok();
                     assert!(opens(), "{inject}");

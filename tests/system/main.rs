@@ -36,6 +36,7 @@ mod github_env;
 mod home;
 mod import;
 mod init;
+mod json_answers;
 mod keyring;
 mod leaks;
 mod manual;

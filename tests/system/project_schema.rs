@@ -194,7 +194,7 @@ print(json.dumps([validator.is_valid(plain(tomllib.loads(text))) for text in fil
 ";
 
 /// Python with a TOML reader and a schema validator; of several the first that has both.
-fn python() -> Command {
+pub fn python() -> Command {
     let fit = |program: &&str| {
         let imports = ["-c", "import tomllib, jsonschema"];
         let tried = Command::new(program).args(imports).stderr(Stdio::null()).status();

@@ -183,5 +183,5 @@ fn a_limited_session_asks_before_it_ends_a_full_one_and_needs_a_vault_that_can_b
     alone.env("KV", KEYVAULT).env("FOLDER", folder).env("KEYVAULT_PASSPHRASE_FILE", "passphrase");
     let script = "mount --bind \"$FOLDER\" \"$FOLDER\" && mount -o remount,bind,ro \"$FOLDER\" && \"$KV\" unlock --scope s";
     let ran = finish(alone.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]), b"");
-    ran.fails(1, "cannot be written, so no limited session can be made");
+    ran.fails(1, "cannot be written, so no limited session can be opened");
 }

@@ -37,9 +37,9 @@ pub struct Deliveries {
 /// Why a delivery is not possible.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    #[error("Descriptor {0} is given to two keys.")]
+    #[error("Descriptor {0} is used for two keys.")]
     SameDescriptor(RawFd),
-    #[error("{0} is given to two files.")]
+    #[error("{0} is used for two files.")]
     SameVariable(EnvName),
     /// A descriptor cannot be had.
     #[error(transparent)]

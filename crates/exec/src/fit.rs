@@ -27,7 +27,7 @@ pub enum Misfit {
     /// The value is empty, and empty ones were declined.
     #[error("{0}: its value is empty, which --no-empty refuses")]
     Empty(KeyName),
-    #[error("{name}: {variable} is to hold the path of a file")]
+    #[error("{name}: {variable} would hold both a value and the path of a file")]
     FileVariable { name: KeyName, variable: EnvName },
     /// The value cannot stand in a line of docker's env-file.
     #[error("{name}: {fault}")]

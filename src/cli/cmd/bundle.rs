@@ -85,7 +85,7 @@ impl Update {
         if newest == Some(label.change) {
             if context.ui.json {
                 context.ui.print_json(&serde_json::json!({
-                    "bundle": self.file.display().to_string(), "token": token.as_str(),
+                    "file": self.file.display().to_string(), "token": token.as_str(), "key_count": null,
                     "change": label.change, "written": false,
                 }))?;
             } else {
@@ -116,7 +116,7 @@ fn make(
 fn answer(context: &Context, file: &Path, token: &TokenName, bundled: &Bundled) -> Result<u8, Failure> {
     if context.ui.json {
         context.ui.print_json(&serde_json::json!({
-            "bundle": file.display().to_string(), "token": token.as_str(), "keys": bundled.keys,
+            "file": file.display().to_string(), "token": token.as_str(), "key_count": bundled.keys,
             "change": bundled.change, "written": true,
         }))?;
     } else {

@@ -41,7 +41,7 @@ impl Copy {
         generate::hint_unreadable(context, &key);
         let now = context.now();
         if context.ui.json {
-            context.ui.print_json(&KeyJson::detailed(&key, now))?;
+            context.ui.print_json(&KeyJson::all([&key], now))?;
         } else {
             context.ui.confirm_facts(&view::facts(&key, now, &context.ui))?;
         }

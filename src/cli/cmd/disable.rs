@@ -33,8 +33,7 @@ impl Disable {
         })?;
         if context.ui.json {
             let now = context.now();
-            let keys: Vec<_> = switched.iter().map(|one| KeyJson::detailed(&one.key, now)).collect();
-            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+            context.ui.print_json(&KeyJson::all(switched.iter().map(|one| &one.key), now))?;
             return Ok(code::DONE);
         }
         for one in &switched {

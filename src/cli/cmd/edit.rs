@@ -122,8 +122,7 @@ impl Edit {
         })?;
         let now = context.now();
         if context.ui.json {
-            let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();
-            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+            context.ui.print_json(&KeyJson::all(&key_records, now))?;
         } else {
             let facts: Vec<_> = key_records.iter().map(|key| view::facts(key, now, &context.ui)).collect();
             context.ui.confirm_facts(&facts.join("\n"))?;

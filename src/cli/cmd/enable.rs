@@ -30,8 +30,7 @@ impl Enable {
             key::enable(&mut vault, &access, world, &self.names).map_err(|error| Failure::of(error, &path))
         })?;
         if context.ui.json {
-            let keys: Vec<_> = switched.iter().map(|one| KeyJson::detailed(&one.key, now)).collect();
-            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+            context.ui.print_json(&KeyJson::all(switched.iter().map(|one| &one.key), now))?;
             return Ok(code::DONE);
         }
         for one in &switched {

@@ -80,7 +80,8 @@ pub(super) fn create(
     hint_unreadable(context, &key);
     match value {
         Some(value) if context.ui.json => {
-            context.ui.print_json(&KeyJson::detailed(&key, now).with_value(value.expose()))?;
+            let key = KeyJson::of(&key, now).with_value(value.expose());
+            context.ui.print_json(&serde_json::json!({ "keys": [key] }))?;
         }
         Some(value) if context.ui.out_is_terminal() => context.ui.value(&value)?,
         // Alone, and a line, as `$(keyvault generate --print …)` expects it.
@@ -90,7 +91,7 @@ pub(super) fn create(
                 context.ui.data(b"\n")?;
             }
         }
-        None if context.ui.json => context.ui.print_json(&KeyJson::detailed(&key, now))?,
+        None if context.ui.json => context.ui.print_json(&KeyJson::all([&key], now))?,
         None => context.ui.confirm_facts(&view::facts(&key, now, &context.ui))?,
     }
     Ok(code::DONE)

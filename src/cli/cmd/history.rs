@@ -52,13 +52,13 @@ fn json(version: &Version, reads: &BTreeMap<u32, Moment>, now: Moment) -> serde_
         "version": version.number,
         "state": version.state_at(now).name(),
         "wiped": version.digest.is_none(),
+        "valid_until": version.good_until().map(time::rfc3339),
+        "reason": output::view::some(&version.reason),
         "created": time::rfc3339(version.created),
         "since": time::rfc3339(version.in_state_since()),
-        "grace_until": version.good_until().map(time::rfc3339),
         "fingerprint": version.fingerprint_hex(),
         "made_by": version.made_by,
         "last_read": reads.get(&version.number).copied().map(time::rfc3339),
-        "reason": version.reason,
     })
 }
 

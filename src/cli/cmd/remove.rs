@@ -94,12 +94,13 @@ impl Remove {
 fn tell<'k>(
     context: &Context,
     deed: &str,
-    keys: impl Iterator<Item = (&'k KeyRecord, Option<Moment>)> + Clone,
+    keys: impl Iterator<Item = (&'k KeyRecord, Option<Moment>)>,
 ) -> Result<u8, Failure> {
     if context.ui.json {
-        let names: Vec<_> = keys.clone().map(|(key, _)| key.name.as_str()).collect();
-        let until = keys.filter_map(|(_, until)| until).min().map(time::rfc3339);
-        context.ui.print_json(&serde_json::json!({ "removed": names, "until": until }))?;
+        let keys = keys.map(|(key, until)| {
+            serde_json::json!({ "name": key.name.as_str(), "until": until.map(time::rfc3339) })
+        });
+        context.ui.print_json(&serde_json::json!({ "keys": keys.collect::<Vec<_>>() }))?;
         return Ok(code::DONE);
     }
     for (key, until) in keys {

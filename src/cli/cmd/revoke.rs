@@ -61,8 +61,7 @@ impl Revoke {
             })?;
         if context.ui.json {
             let now = context.now();
-            let keys: Vec<_> = key_records.iter().map(|key| KeyJson::of(key, now)).collect();
-            context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+            context.ui.print_json(&KeyJson::all(&key_records, now))?;
             return Ok(code::DONE);
         }
         let wiped = if revocation.wipe { " and wiped" } else { "" };

@@ -38,7 +38,7 @@ impl Rollback {
             None => key::show(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?,
         };
         if context.ui.json {
-            context.ui.print_json(&KeyJson::of(&key, context.now()))?;
+            context.ui.print_json(&KeyJson::all([&key], context.now()))?;
         } else {
             let number = key.current().map_or(0, |version| version.number);
             let text = if changed { "is back at" } else { "was already at" };

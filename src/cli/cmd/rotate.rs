@@ -143,9 +143,7 @@ fn rotate(
 fn answer(context: &Context, key_records: &[KeyRecord], graced: bool) -> Result<u8, Failure> {
     let now = context.now();
     if context.ui.json {
-        let keys: Vec<_> =
-            key_records.iter().map(|key| KeyJson::of(key, now).with_previous(key, now)).collect();
-        context.ui.print_json(&serde_json::json!({ "keys": keys }))?;
+        context.ui.print_json(&KeyJson::all(key_records, now))?;
         return Ok(code::DONE);
     }
     for key in key_records {

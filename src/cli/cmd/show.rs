@@ -131,7 +131,7 @@ impl Show {
         let (key_record, value) = self.take(context, vault, access)?;
         if context.ui.json {
             let shown = self.version.and_then(|number| key_record.version(number)).or(key_record.current());
-            let key = KeyJson::detailed(&key_record, context.now());
+            let key = KeyJson::of(&key_record, context.now());
             context.ui.print_json(&key.of_version(shown).with_value(value.expose()))?;
         } else {
             context.ui.value(&value)?;
@@ -169,7 +169,7 @@ impl Show {
         }
         let names = [&key_record].into_iter().filter(|key| key.public).map(|key| key.name.clone());
         let values = public_values(context, vault, access, &names.collect::<Vec<_>>());
-        let json = KeyJson::detailed(&key_record, now);
+        let json = KeyJson::of(&key_record, now);
         print(context, Shown::Held(&key_record), json, values.get(&self.name))
     }
 

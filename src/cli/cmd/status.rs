@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
+use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time;
 use crate::cli::output::view;
 use crate::cli::unlock::log_gap_json;
@@ -139,14 +140,12 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     let ui = &context.ui;
     let Answer { vault, status, until, opened_by, alarm, log_gap, credentials, keys, sessions } = answer;
     if ui.json {
-        let mut json = serde_json::json!({
+        let json = serde_json::json!({
             "vault": vault, "status": status, "until": until.map(time::rfc3339), "alarm": alarm,
             "log_gap": log_gap_json(*log_gap), "keys": keys,
             "sessions": sessions.as_ref().map(|all| all.iter().map(session_json).collect::<Vec<_>>()),
+            "credentials": credentials.as_ref().map(|all| all.iter().map(credential_json).collect::<Vec<_>>()),
         });
-        if let (Some(credentials), Some(json)) = (credentials, json.as_object_mut()) {
-            json.insert("credentials".to_owned(), credentials.iter().map(credential_json).collect());
-        }
         return ui.print_json(&json);
     }
     let told = match (until, opened_by) {
@@ -180,10 +179,13 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
         let end = session_end(session, context.now());
         text += &format!("\n{}", output::hanging(&format!("limited  {} {end}", session.name), COLUMN));
     }
-    for credential in credentials.iter().flatten() {
-        text += &format!("\n  {}", credential_line(credential));
+    ui.line(&text)?;
+    let Some(credentials) = credentials else { return Ok(()) };
+    let mut table = Table::new([Column::whole("CREDENTIAL"), Column::whole("OPENS"), Column::broken("WHY")]);
+    for credential in credentials {
+        table.row(credential_cells(credential));
     }
-    ui.line(&text)
+    ui.data(format!("\n{}", table.text(ui)).as_bytes())
 }
 
 /// The keys of a limited session in a line.
@@ -218,12 +220,11 @@ fn credential_json(credential: &Outlook) -> serde_json::Value {
     serde_json::json!({ "credential": credential.step.name(), "opens": credential.opens, "why": credential.why })
 }
 
-/// `  keyring              no     it is locked.`
-fn credential_line(credential: &Outlook) -> String {
-    let word = match credential.opens {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "maybe",
+fn credential_cells(credential: &Outlook) -> [Cell<'_>; 3] {
+    let opens = match credential.opens {
+        Some(true) => Cell::styled("yes", output::GOOD),
+        Some(false) => "no".into(),
+        None => Cell::styled("maybe", output::WARN),
     };
-    format!("{:<20} {word:<6} {}", credential.step.name(), credential.why)
+    [credential.step.name().into(), opens, output::harmless_line(&credential.why).into()]
 }

@@ -245,9 +245,9 @@ fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::V
         "scopes": record.rule.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(),
         "keys": granted.iter().map(KeyName::as_str).collect::<Vec<_>>(),
         "created": time::rfc3339(record.created),
+        "made_by": record.made_by,
         "expires": record.expires.map(time::rfc3339),
         "revoked": record.revoked.map(time::rfc3339),
-        "made_by": record.made_by,
     })
 }
 

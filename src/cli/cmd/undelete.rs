@@ -37,7 +37,7 @@ impl Undelete {
         })?;
         let now = context.now();
         if context.ui.json {
-            context.ui.print_json(&KeyJson::of(&back.key, now))?;
+            context.ui.print_json(&KeyJson::all([&back.key], now))?;
         } else {
             let versions = view::counted(back.key.versions.len(), "version");
             let state = match back.key.status(now) {

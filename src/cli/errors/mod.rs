@@ -378,7 +378,7 @@ impl Failure {
             ),
             ExecError::Delivery(error) => delivery_sentences::delivery(error),
             ExecError::Output(_) => {
-                remedy::failed("Its output was then closed. Whatever it did before that is done.")
+                remedy::failed("Its output was then closed. Anything it did before that is not undone.")
             }
             ExecError::Supervision(_) => remedy::failed(
                 "It may still be running. Free some descriptors or processes (`ulimit -n`, `ulimit -u`) and try again.",

@@ -122,7 +122,7 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
 
 fn misfit_line(misfit: &Misfit) -> String {
     match misfit {
-        Misfit::FileVariable { .. } => format!("{misfit} (choose another variable for one of the two)"),
+        Misfit::FileVariable { .. } => format!("{misfit} (choose another variable for one of them)"),
         misfit => misfit.to_string(),
     }
 }

@@ -76,7 +76,7 @@ pub(in crate::cli) fn session_over() -> Failure {
 /// The vault cannot be written, and a limited session is a change.
 pub(in crate::cli) fn session_of_read_only(path: &Path) -> Failure {
     Failure::failed(
-        &format!("{} cannot be written, so no limited session can be made.", path.display()),
+        &format!("{} cannot be written, so no limited session can be opened.", path.display()),
         Some(
             "A bundle holds only a token's keys and needs no vault. Where the vault can be written, create one: keyvault bundle create --token NAME -o FILE",
         ),

@@ -89,34 +89,27 @@ impl<'k> Shown<'k> {
     }
 }
 
-/// What a grant does not say is null.
+/// A key in the order of [`facts`]. A value is left out where there is none to show; what a grant does not say is null.
 #[derive(Debug, Serialize)]
 pub(crate) struct KeyJson {
     name: String,
     variable: String,
+    version: Option<u32>,
+    display_name: Option<String>,
+    owner: Option<String>,
     scopes: Vec<String>,
     tags: Option<BTreeMap<String, String>>,
-    version: Option<u32>,
+    note: Option<String>,
+    public: bool,
     status: &'static str,
+    disabled: Option<DisabledJson>,
     created: Option<String>,
     expires: Option<String>,
-    fingerprint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous: Option<PreviousJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    owner: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    display_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disabled: Option<DisabledJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    recipe: Option<&'static str>,
     entropy_bits: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    public: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    is_public: bool,
+    fingerprint: Option<String>,
+    public_key: Option<String>,
+    previous: Option<PreviousJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,42 +123,47 @@ pub(crate) struct KeyJson {
 #[derive(Debug, Serialize)]
 struct PreviousJson {
     version: u32,
-    good_until: String,
+    valid_until: String,
 }
 
 #[derive(Debug, Serialize)]
-struct DisabledJson {
+pub(crate) struct DisabledJson {
     since: String,
-    reason: String,
+    reason: Option<String>,
 }
 
 impl KeyJson {
-    /// The columns of `list`.
     #[must_use]
     pub(crate) fn of<'k>(key: impl Into<Shown<'k>>, now: Moment) -> Self {
         let key: Shown<'k> = key.into();
         let record = key.record();
+        let current = record.and_then(KeyRecord::current);
         let tags = |record: &KeyRecord| {
             record.tags.iter().map(|(key, value)| (key.to_string(), value.clone())).collect()
         };
+        let previous = record.and_then(|record| record.previous(now)).and_then(|version| {
+            Some(PreviousJson { version: version.number, valid_until: time::rfc3339(version.grace_until?) })
+        });
+        let recipe = record.and_then(|record| record.recipe.as_ref());
         Self {
             name: key.name().to_string(),
             variable: key.variable().to_string(),
+            version: key.version(),
+            display_name: record.and_then(|record| some(&record.display_name)),
+            owner: record.and_then(|record| some(&record.owner)),
             scopes: key.scopes().iter().map(ToString::to_string).collect(),
             tags: record.map(tags),
-            version: key.version(),
+            note: record.and_then(|record| some(&record.note)),
+            public: key.public(),
             status: key.status(now).name(),
+            disabled: record.and_then(disabled_json),
             created: record.map(|record| time::rfc3339(record.created)),
             expires: key.expires().map(time::rfc3339),
-            fingerprint: record.and_then(KeyRecord::current).map(Version::fingerprint_hex),
-            previous: None,
-            note: None,
-            owner: None,
-            display_name: None,
-            disabled: None,
-            entropy_bits: None,
-            public: None,
-            is_public: key.public(),
+            recipe: recipe.map(|recipe| recipe.kind().name()),
+            entropy_bits: recipe.map(keyvault_core::recipe::Recipe::entropy_bits),
+            fingerprint: current.map(Version::fingerprint_hex),
+            public_key: current.and_then(|version| version.public.clone()),
+            previous,
             value: None,
             value_base64: None,
             removed: None,
@@ -183,21 +181,10 @@ impl KeyJson {
         }
     }
 
-    /// The columns of `list` with the details of `show` and `generate`.
-    #[must_use]
-    pub(crate) fn detailed(key: &KeyRecord, now: Moment) -> Self {
-        Self {
-            note: Some(key.note.clone()).filter(|note| !note.is_empty()),
-            owner: Some(key.owner.clone()).filter(|owner| !owner.is_empty()),
-            display_name: Some(key.display_name.clone()).filter(|name| !name.is_empty()),
-            disabled: key.disabled.as_ref().map(|disabled| DisabledJson {
-                since: time::rfc3339(disabled.since),
-                reason: disabled.reason.clone(),
-            }),
-            entropy_bits: key.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
-            public: key.current().and_then(|version| version.public.clone()),
-            ..Self::of(key, now)
-        }
+    /// The answer of a command that creates or changes keys, however many.
+    pub(crate) fn all<'k>(keys: impl IntoIterator<Item = &'k KeyRecord>, now: Moment) -> serde_json::Value {
+        let keys: Vec<_> = keys.into_iter().map(|key| Self::of(key, now)).collect();
+        serde_json::json!({ "keys": keys })
     }
 
     /// Of this version, of which a grant says only the number.
@@ -212,18 +199,9 @@ impl KeyJson {
         Self {
             version: version.map(|version| version.number),
             fingerprint: version.map(Version::fingerprint_hex),
-            public: version.and_then(|version| version.public.clone()),
+            public_key: version.and_then(|version| version.public.clone()),
             ..self
         }
-    }
-
-    /// With the version before, as long as it is good.
-    #[must_use]
-    pub(crate) fn with_previous(self, key: &KeyRecord, now: Moment) -> Self {
-        let previous = key.previous(now).and_then(|version| {
-            Some(PreviousJson { version: version.number, good_until: time::rfc3339(version.grace_until?) })
-        });
-        Self { previous, ..self }
     }
 
     /// With the value: as text if it is UTF-8, else in base64.
@@ -234,6 +212,18 @@ impl KeyJson {
             Err(_) => Self { value_base64: Some(data_encoding::BASE64.encode(value)), ..self },
         }
     }
+}
+
+/// Null in JSON where a text is empty.
+#[must_use]
+pub(crate) fn some(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+#[must_use]
+pub(crate) fn disabled_json(key: &KeyRecord) -> Option<DisabledJson> {
+    let disabled = key.disabled.as_ref()?;
+    Some(DisabledJson { since: time::rfc3339(disabled.since), reason: some(&disabled.reason) })
 }
 
 /// A status in a word. Upper case marks what is refused where there are no colors.

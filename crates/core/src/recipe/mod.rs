@@ -65,7 +65,7 @@ pub enum RecipeError {
     #[error(transparent)]
     Rng(#[from] RngError),
     /// No key pair came of the seed, or it did not encode.
-    #[error("The value could not be generated: no key pair could be made.")]
+    #[error("The value could not be generated: no key pair could be created.")]
     KeyPair,
     /// The comment has a control character.
     #[error("The value could not be generated: the comment has a control character.")]

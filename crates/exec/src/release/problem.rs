@@ -67,7 +67,7 @@ pub enum Problem {
     #[error("{name}: {variable} {why}")]
     Variable { name: KeyName, variable: EnvName, why: Refused },
     /// Everything that was chosen is revoked, or the vault is empty.
-    #[error("no keys are left: all that were chosen are revoked, or there are none")]
+    #[error("no keys are left: every chosen key is revoked, or there is none")]
     NothingLeft,
     /// The key is marked as never to be handed out because a file asks for it.
     #[error("{0}: not available to project files (tag project=never)")]

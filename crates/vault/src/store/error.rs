@@ -95,7 +95,7 @@ impl StoreError {
             }
             Self::Schema { what } => damage(file, &format_args!("its schema is not a vault's ({what})")),
             Self::Number { field, found } => {
-                damage(file, &format_args!("its {field} is {found}, beside a vault's schema"))
+                damage(file, &format_args!("its {field} is {found}, although its schema is a vault's"))
             }
             Self::Damaged { what } => damage(file, what),
             Self::NoWal => format!("{file} no longer has a write-ahead log: another program removed it."),
@@ -112,7 +112,9 @@ impl StoreError {
             }
             Self::Io(why) => format!("{file} could not be read or written: {why}."),
             Self::Undecided(why) => {
-                format!("{file} could not be synced to the disk: {why}. The change may or may not be made.")
+                format!(
+                    "{file} could not be synced to the disk: {why}. The change may or may not have been made."
+                )
             }
             Self::Build { what } => {
                 format!("This build of keyvault cannot keep a vault: its SQLite is unfit ({what}).")

@@ -50,7 +50,7 @@ pub enum TokenError {
     #[error("This token opens nothing here: it was revoked or renewed, or belongs to another vault.")]
     OpensNothing,
     /// The token is there, for something else.
-    #[error("This token is that of {}, which opens no keys for a command.", with_article(*found))]
+    #[error("This is the token of {}, which opens no keys for a command.", with_article(*found))]
     OtherKind { found: TokenKind },
     /// Only a bearer has bundles.
     #[error("`{name}` is the token of {}, which has no bundles.", with_article(*kind))]

@@ -174,14 +174,16 @@ impl Verify {
                 .iter()
                 .map(|(reader, fault)| match reader {
                     Reader::Device(ledger) => {
-                        serde_json::json!({ "ledger": HEXLOWER.encode(ledger), "what": fault })
+                        serde_json::json!({ "ledger": HEXLOWER.encode(ledger), "token": null, "what": fault })
                     }
-                    Reader::Token(name) => serde_json::json!({ "token": name.as_str(), "what": fault }),
+                    Reader::Token(name) => {
+                        serde_json::json!({ "ledger": null, "token": name.as_str(), "what": fault })
+                    }
                 })
                 .collect();
             context.ui.print_json(&serde_json::json!({
-                "ok": broken.is_empty(), "entries": entries, "from_start": from_start,
-                "clock_back_at": verified.clock_back_at, "reads": reads, "broken": broken, "alarm": alarm,
+                "ok": broken.is_empty(), "entry_count": entries, "from_start": from_start, "read_count": reads,
+                "clock_back_at": verified.clock_back_at, "broken": broken, "alarm": alarm,
                 "log_gap": log_gap_json(gap),
             }))?;
             return Ok(done);
@@ -261,14 +263,16 @@ impl Import {
         })?;
         let done = if imported.faults.is_empty() { code::DONE } else { code::DAMAGED };
         if context.ui.json {
-            let new: serde_json::Map<_, _> =
-                imported.new.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect();
+            let new = imported
+                .new
+                .iter()
+                .map(|(name, count)| serde_json::json!({ "token": name.as_str(), "read_count": count }));
             let faults = imported.faults.iter().map(|fault| {
                 let what = fault.what.to_string();
                 serde_json::json!({ "line": fault.line, "what": what, "imported": fault.imported })
             });
             context.ui.print_json(&serde_json::json!({
-                "new": new, "known": imported.known, "unknown": imported.unknown, "other_vaults": imported.of_other_vaults,
+                "new": new.collect::<Vec<_>>(), "known": imported.known, "unknown": imported.unknown, "other_vaults": imported.of_other_vaults,
                 "cut_off": imported.cut_off, "faults": faults.collect::<Vec<_>>(),
             }))?;
             return Ok(done);

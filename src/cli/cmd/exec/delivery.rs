@@ -41,14 +41,27 @@ impl Delivery {
 /// The keys that go elsewhere than into a variable, as a dry run shows them: where, and what.
 pub(super) fn preview(wanted: &Deliveries) -> Vec<(String, serde_json::Value)> {
     let files = wanted.files.iter().map(|(variable, name)| {
-        (format!("file in {variable} <- {name}"), json!({ "name": name.as_str(), "file": variable.as_str() }))
+        (format!("file in {variable} <- {name}"), given(name, None, Some(variable), None))
     });
     let descriptors = wanted.descriptors.iter().map(|(number, name)| {
-        (format!("descriptor {number} <- {name}"), json!({ "name": name.as_str(), "descriptor": number }))
+        (format!("descriptor {number} <- {name}"), given(name, None, None, Some(*number)))
     });
     let input = wanted
         .input
         .iter()
-        .map(|name| (format!("standard input <- {name}"), json!({ "name": name.as_str(), "descriptor": 0 })));
+        .map(|name| (format!("standard input <- {name}"), given(name, None, None, Some(0))));
     files.chain(descriptors).chain(input).collect()
+}
+
+/// A key and where the command gets it: a variable, a file whose path a variable holds, or a descriptor.
+pub(super) fn given(
+    name: &KeyName,
+    variable: Option<&EnvName>,
+    file: Option<&EnvName>,
+    descriptor: Option<RawFd>,
+) -> serde_json::Value {
+    json!({
+        "variable": variable.map(EnvName::as_str), "file": file.map(EnvName::as_str), "descriptor": descriptor,
+        "name": name.as_str(),
+    })
 }

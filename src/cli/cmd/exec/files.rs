@@ -185,7 +185,7 @@ fn refuse_misplaced(Request { selection, literals }: &Request, wanted: &Deliveri
         if wanted.file_variables().any(|taken| taken == variable) {
             return Err(Failure::usage(
                 &format!(
-                    "{variable} is to hold the path of a file, but an env-file or a default also sets it."
+                    "{variable} would hold the path of a file, but an env-file or a default also sets it."
                 ),
                 Some("Nothing was released. Use another variable for one of them."),
             ));

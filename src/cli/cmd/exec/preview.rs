@@ -19,29 +19,23 @@ fn print_json(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), F
     let wanted = plan.places.wanted();
     let variables = preview.keys.iter().filter_map(|(name, variable)| {
         let variable = variable.as_ref()?;
-        Some(serde_json::json!({ "name": name.as_str(), "variable": variable.as_str() }))
+        Some(delivery::given(name, Some(variable), None, None))
     });
     let keys: Vec<_> = variables.chain(delivery::preview(wanted).into_iter().map(|(_, data)| data)).collect();
-    let mut answer = serde_json::json!({ "keys": keys });
-    if let Some(object) = answer.as_object_mut() {
-        let mut put = |field: &str, names: Vec<&EnvName>| {
-            if !names.is_empty() {
-                let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-                object.insert(field.to_owned(), names.into());
-            }
-        };
-        put("defaults", preview.defaults.iter().collect());
-        put("left_out", preview.left_out.iter().map(|(variable, _)| variable).collect());
-        put("from_env_file", plan.literals.iter().map(|(variable, _)| variable).collect());
-        let skipped = skipped(&preview.skipped);
-        if !skipped.is_empty() {
-            object.insert("skipped".to_owned(), skipped.into());
-        }
-        if let Some(place) = &wanted.env_file {
-            object.insert("env_file".to_owned(), place.as_str().into());
-        }
-    }
-    context.ui.print_json(&answer)
+    let left_out = preview.left_out.iter().map(|(variable, _)| variable);
+    let literals = plan.literals.iter().map(|(variable, _)| variable);
+    context.ui.print_json(&serde_json::json!({
+        "keys": keys,
+        "defaults": names(preview.defaults.iter()),
+        "from_env_file": names(literals),
+        "env_file": wanted.env_file.as_ref().map(EnvName::as_str),
+        "left_out": names(left_out),
+        "skipped": skipped(&preview.skipped),
+    }))
+}
+
+fn names<'v>(variables: impl Iterator<Item = &'v EnvName>) -> Vec<&'v str> {
+    variables.map(EnvName::as_str).collect()
 }
 
 /// The keys that are left out of scopes, each with its reason.

@@ -85,9 +85,8 @@ impl Add {
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(),
-                "variable": variable.as_str(),
-                "key": name.as_str(),
                 "profile": profile.as_ref().map(Profile::as_str),
+                "keys": [{ "variable": variable.as_str(), "name": name.as_str() }],
             }))?;
         } else {
             context.ui.note(&format!("{shown}: {variable} <- {name}"));

@@ -54,15 +54,16 @@ impl Approve {
         }
         if context.ui.json {
             let line = |ask: &Ask| {
-                let mut line = serde_json::json!(ask);
-                if let Some(object) = line.as_object_mut() {
-                    object.insert("new".to_owned(), new.contains(ask).into());
-                }
-                line
+                serde_json::json!({
+                    "variable": ask.variable, "profile": ask.profile, "key": ask.key, "template": ask.template,
+                    "default": ask.default, "new": new.contains(ask),
+                })
             };
             let approved: Vec<_> = asks.iter().map(line).collect();
             let file = found.path.to_string_lossy();
-            context.ui.print_json(&serde_json::json!({ "file": file, "approved": approved }))?;
+            context
+                .ui
+                .print_json(&serde_json::json!({ "file": file, "approved": approved, "withdrawn": 0 }))?;
         } else if new.is_empty() {
             context.ui.note("Everything it asks for was already approved.");
         } else {
@@ -84,7 +85,9 @@ fn withdraw(context: &Context) -> Result<u8, Failure> {
         approvals.withdraw(&path, &turn).map_err(|error| project_sentences::not_remembered(&error))?;
     if context.ui.json {
         let file = path.to_string_lossy();
-        context.ui.print_json(&serde_json::json!({ "file": file, "withdrawn": withdrawn }))?;
+        context
+            .ui
+            .print_json(&serde_json::json!({ "file": file, "approved": [], "withdrawn": withdrawn }))?;
     } else {
         context.ui.note(&format!(
             "Withdrew the approval of {}. keyvault will ask again.",

@@ -81,7 +81,7 @@ impl Init {
         if ui.json {
             let keys: Vec<_> = entries
                 .iter()
-                .map(|(variable, key)| serde_json::json!({ "variable": variable.as_str(), "key": key.as_str() }))
+                .map(|(variable, key)| serde_json::json!({ "variable": variable.as_str(), "name": key.as_str() }))
                 .collect();
             ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(), "keys": keys, "left_out": left_out

@@ -47,7 +47,7 @@ impl Trust {
             let was = trusted.withdraw(&folder, &turn).map_err(|error| not_remembered(&error))?;
             if context.ui.json {
                 context.ui.print_json(
-                    &serde_json::json!({ "folder": folder.to_string_lossy(), "withdrawn": was }),
+                    &serde_json::json!({ "folder": folder.to_string_lossy(), "trusted": false, "uid": null, "changed": was }),
                 )?;
             } else {
                 let rest = if was { "is no longer trusted" } else { "was not trusted" };
@@ -76,7 +76,9 @@ impl Trust {
         let turn = gate::turn(context, &approvals)?;
         trusted.add(&folder, uid, &turn).map_err(|error| not_remembered(&error))?;
         if context.ui.json {
-            context.ui.print_json(&serde_json::json!({ "folder": folder.to_string_lossy(), "uid": uid }))?;
+            context.ui.print_json(&serde_json::json!({
+                "folder": folder.to_string_lossy(), "trusted": true, "uid": uid, "changed": true,
+            }))?;
         } else {
             context
                 .ui

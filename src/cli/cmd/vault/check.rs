@@ -44,7 +44,7 @@ impl Check {
                 .map(|finding| serde_json::json!({ "row": finding.row, "what": finding.what }))
                 .collect();
             context.ui.print_json(&serde_json::json!({
-                "ok": clean, "keys": checked.keys, "versions": checked.versions, "change": checked.change,
+                "ok": clean, "key_count": checked.keys, "version_count": checked.versions, "change": checked.change,
                 "from_start": reaches_start(&checked), "alarm": alarm, "findings": findings,
                 "conflict_copies": copies.iter().map(|copy| copy.display().to_string()).collect::<Vec<_>>(),
             }))?;

@@ -31,10 +31,10 @@ use keyvault_vault::{
 /// takes it from KEYVAULT_PASSPHRASE_FILE while a session is open.
 ///
 /// --json prints {"keys": [KEY…], "same": COUNT, "change": {"here", "other"}, "own_changes": {"here", "other"}, "alarm"}. A KEY has "id", "name", "in" (here,
-/// other or both), "differs" (revoked, versions, name, variable, scopes, tags, note, expires, recipe), "removed" (when the
-/// copy without it removed it), "revoked" (versions by the copy in which they are revoked), and "here" and "other": null, or
-/// "name", "variable", "scopes", "tags", "note", "expires", "recipe", and "versions", each with "version", "state", "wiped",
-/// "created", "since", "made_by" and "reason".
+/// other or both), "differs" (revoked, versions, or the names of fields), "removed" (when the copy without it removed it),
+/// "revoked" (versions by the copy in which they are revoked), and "here" and "other": null, or "name", "variable",
+/// "display_name", "owner", "scopes", "tags", "note", "disabled", "expires", "recipe", and "versions", each with "version",
+/// "state", "wiped", "reason", "created", "since" and "made_by".
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The other copy
@@ -360,7 +360,10 @@ fn key_json(key: &Compared, now: Moment) -> Value {
     let mut differs = Vec::new();
     differs.extend(key.is_revoked_on_one_side().then_some("revoked"));
     differs.extend((!key.versions.is_empty()).then_some("versions"));
-    differs.extend(key.fields.iter().map(|field| word(*field)));
+    differs.extend(key.fields.iter().map(|field| match field {
+        Field::DisplayName => "display_name",
+        field => word(*field),
+    }));
     json!({
         "id": id,
         "name": key.name().map(KeyName::as_str),
@@ -383,18 +386,21 @@ fn side_json(key: &KeyRecord, now: Moment) -> Value {
             "version": version.number,
             "state": version.state_at(now).name(),
             "wiped": version.digest.is_none(),
+            "reason": view::some(&version.reason),
             "created": time::rfc3339(version.created),
             "since": time::rfc3339(version.in_state_since()),
             "made_by": version.made_by,
-            "reason": version.reason,
         })
     });
     json!({
         "name": key.name.as_str(),
         "variable": key.variable.as_str(),
+        "display_name": view::some(&key.display_name),
+        "owner": view::some(&key.owner),
         "scopes": key.scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "tags": key.tags.iter().map(|(tag, value)| (tag.to_string(), value.clone())).collect::<std::collections::BTreeMap<_, _>>(),
-        "note": key.note,
+        "note": view::some(&key.note),
+        "disabled": view::disabled_json(key),
         "expires": key.expires.map(time::rfc3339),
         "recipe": key.recipe.as_ref().map(|recipe| recipe.kind().name()),
         "versions": versions.collect::<Vec<_>>(),

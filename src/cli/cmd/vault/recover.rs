@@ -85,7 +85,7 @@ impl Recover {
             recovery.print(
                 context,
                 &serde_json::json!({
-                    "vault": vault, "recovery_code": recovery.in_json(), "lost": loss::json(&loss),
+                    "vault": vault, "recovery_code": recovery.in_json(), "lost_to_damage": loss::json(&loss),
                 }),
             )?;
         } else {

@@ -190,9 +190,11 @@ fn shown(slot: &Slot) -> String {
     format!("slot {} ({})", slot.id, slot.kind.name())
 }
 
-fn tokens_json(tokens: &[Issued]) -> serde_json::Map<String, serde_json::Value> {
+fn tokens_json(tokens: &[Issued]) -> Vec<serde_json::Value> {
     let text = |issued: &Issued| String::from_utf8_lossy(issued.token.text().expose()).into_owned();
-    tokens.iter().map(|issued| (issued.record.name.to_string(), text(issued).into())).collect()
+    let each =
+        |issued: &Issued| serde_json::json!({ "name": issued.record.name.as_str(), "token": text(issued) });
+    tokens.iter().map(each).collect()
 }
 
 /// The old tokens open nothing by then, and nobody has the new ones.
@@ -217,11 +219,11 @@ fn answer(
 ) -> Result<(), Failure> {
     let dropped = rekeyed.dropped.iter();
     if context.ui.json {
-        let dropped = dropped.map(|slot| serde_json::json!({ "slot": slot.id, "kind": slot.kind.name() }));
+        let dropped = dropped.map(super::slot::json);
         let answer = serde_json::json!({
-            "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "keys": rekeyed.keys,
+            "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "key_count": rekeyed.keys,
             "dropped": dropped.collect::<Vec<_>>(), "recovery_code": recovery.in_json(),
-            "tokens": tokens_json(&rekeyed.tokens), "lost": loss::json(&rekeyed.loss),
+            "tokens": tokens_json(&rekeyed.tokens), "lost_to_damage": loss::json(&rekeyed.loss),
         });
         return recovery.print(context, &answer);
     }

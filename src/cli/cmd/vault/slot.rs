@@ -8,6 +8,7 @@ use super::confirm;
 use crate::cli::context::Context;
 use crate::cli::errors::slot_sentences::is_stray;
 use crate::cli::errors::{Failure, code};
+use crate::cli::output::table::{Column, Table};
 use crate::cli::output::view;
 use crate::cli::unlock::keyring::sentence;
 use crate::cli::unlock::new_credentials::RecoveryPlace;
@@ -105,14 +106,20 @@ fn list(context: &Context) -> Result<u8, Failure> {
             .collect();
         context.ui.print_json(&serde_json::json!({ "slots": slots, "passed_over": passed_over }))?;
     } else {
+        let mut table = Table::new([
+            Column::number("SLOT"),
+            Column::whole("KIND"),
+            Column::broken("ABOUT").last_spare(1),
+        ]);
         for slot in &slots {
-            context.ui.line(&format!("{:>2}  {}", slot.id, described(slot)))?;
+            table.row([slot.id.to_string(), slot.kind.name().to_owned(), about(slot)]);
         }
+        context.ui.data(table.text(&context.ui).as_bytes())?;
     }
     Ok(code::DONE)
 }
 
-fn json(slot: &Slot) -> serde_json::Value {
+pub(super) fn json(slot: &Slot) -> serde_json::Value {
     let cost = match slot.kind {
         SlotKind::Passphrase(cost) => Some(serde_json::json!({
             "memory_kib": cost.memory_kib, "passes": cost.passes, "lanes": cost.lanes,
@@ -122,15 +129,18 @@ fn json(slot: &Slot) -> serde_json::Value {
     serde_json::json!({ "slot": slot.id, "kind": slot.kind.name(), "cost": cost })
 }
 
-fn described(slot: &Slot) -> String {
+fn added_json(slot: &Slot, file: Option<&str>, recovery_code: &serde_json::Value) -> serde_json::Value {
+    serde_json::json!({ "slots": [json(slot)], "file": file, "recovery_code": recovery_code })
+}
+
+fn about(slot: &Slot) -> String {
     match slot.kind {
         SlotKind::Passphrase(cost) => {
             let passes = view::counted(usize::try_from(cost.passes).unwrap_or(usize::MAX), "pass");
-            format!("passphrase     Argon2id, {} MiB, {passes}", cost.memory_kib / 1024)
+            format!("Argon2id, {} MiB, {passes}", cost.memory_kib / 1024)
         }
-        SlotKind::Recovery => "recovery code".to_owned(),
-        SlotKind::Keyring => "keyring        everyday access only".to_owned(),
-        SlotKind::KeyFile => "key file".to_owned(),
+        SlotKind::Keyring => "everyday access only".to_owned(),
+        SlotKind::Recovery | SlotKind::KeyFile => String::new(),
     }
 }
 
@@ -155,7 +165,7 @@ impl AddKeyFile {
             })?;
         let file = self.file.display().to_string();
         if context.ui.json {
-            context.ui.print_json(&serde_json::json!({ "slot": added.id, "file": file }))?;
+            context.ui.print_json(&added_json(&added, Some(&file), &serde_json::Value::Null))?;
         } else {
             context
                 .ui
@@ -169,7 +179,7 @@ fn add_keyring(context: &Context) -> Result<u8, Failure> {
     let (mut vault, access) = context.open_with_root()?;
     let added = context.add_keyring(&mut vault, &access)?;
     if context.ui.json {
-        context.ui.print_json(&serde_json::json!({ "slot": added.id }))?;
+        context.ui.print_json(&added_json(&added, None, &serde_json::Value::Null))?;
     } else {
         context.ui.note(&format!(
             "Slot {} opens with this user's keyring. While the keyring is unlocked, so is the vault.",
@@ -198,8 +208,7 @@ impl AddRecovery {
             })
             .inspect_err(|failure| recovery.withdraw(failure))?;
         if context.ui.json {
-            let answer = serde_json::json!({ "slot": added.id, "recovery_code": recovery.in_json() });
-            recovery.print(context, &answer)?;
+            recovery.print(context, &added_json(&added, None, &recovery.in_json()))?;
         } else {
             context.ui.note(&format!("Slot {} opens with the recovery code.", added.id));
             recovery.tell(context);
@@ -239,7 +248,7 @@ impl Remove {
             Some(Ok(false)) | None => Ok(()),
         };
         if context.ui.json {
-            context.ui.print_json(&serde_json::json!({ "removed": json(&removed) }))?;
+            context.ui.print_json(&serde_json::json!({ "slots": [json(&removed)] }))?;
         } else {
             context.ui.note(&format!(
                 "Slot {} ({}) no longer opens this vault. Older copies still open with it.",
@@ -272,8 +281,10 @@ impl Remove {
         confirm(context, self.yes, "Remove every slot that does not belong to the vault?")?;
         context.with_world(|world| slot::remove_strays(vault, access, world).map_err(failed))?;
         if context.ui.json {
-            let strays: Vec<_> = strays.iter().map(|stray| stray.slot).collect();
-            context.ui.print_json(&serde_json::json!({ "removed": strays }))?;
+            let strays = strays
+                .iter()
+                .map(|stray| serde_json::json!({ "slot": stray.slot, "kind": null, "cost": null }));
+            context.ui.print_json(&serde_json::json!({ "slots": strays.collect::<Vec<_>>() }))?;
         } else {
             context.ui.note("Every slot now belongs to the vault.");
         }

@@ -63,7 +63,7 @@ pub enum PromptError {
     #[error("A control character was entered.")]
     Control,
     /// More was typed than is allowed.
-    #[error("An answer has at most {limit} bytes.")]
+    #[error("The answer is longer than {limit} bytes.")]
     TooLong {
         /// The most that was allowed, in bytes.
         limit: usize,
