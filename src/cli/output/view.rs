@@ -89,7 +89,7 @@ impl<'k> Shown<'k> {
     }
 }
 
-/// What a grant does not say is null.
+/// A field that a grant lacks is null.
 #[derive(Debug, Serialize)]
 pub(crate) struct KeyJson {
     name: String,
