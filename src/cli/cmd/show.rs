@@ -148,10 +148,10 @@ impl Show {
     }
 
     fn find(&self, keys: &mut dyn KeySource) -> Result<Result<KeyView, Missing>, VaultError> {
-        Ok(match keys.named(&self.name)? {
-            Some(key) => Ok(key),
-            None => Err(Missing { near: keys.name_like(&self.name)?, to: keys.granted_to() }),
-        })
+        if let Some(key) = keys.named(&self.name)? {
+            return Ok(Ok(key));
+        }
+        Ok(Err(Missing { near: keys.name_like(&self.name)?, to: keys.granted_to() }))
     }
 
     /// The value, in the transaction in which the key was found.
