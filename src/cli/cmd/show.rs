@@ -195,13 +195,11 @@ struct Missing {
 
 impl Missing {
     fn failure(self, name: &KeyName) -> Failure {
-        match self.to {
-            Some(to) => token_sentences::key_not_granted(name, self.near.as_ref(), &to),
-            None => {
-                let missing = VaultError::NoSuchKeys { missing: vec![name.clone()], near: self.near };
-                Failure::of(missing, Path::new("the vault"))
-            }
+        if let Some(to) = self.to {
+            return token_sentences::key_not_granted(name, self.near.as_ref(), &to);
         }
+        let missing = VaultError::NoSuchKeys { missing: vec![name.clone()], near: self.near };
+        Failure::of(missing, Path::new("the vault"))
     }
 }
 
