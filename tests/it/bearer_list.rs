@@ -44,7 +44,7 @@ fn a_bearer_lists_what_it_was_granted_by_token_bundle_and_limited_session() {
     away(&world, &token, &["list"]).prints(LISTED);
     world.run(&["unlock", "--scope", "deploy", "--yes"]).ok();
     world.run(&["list"]).prints(LISTED);
-    // What is given as the passphrase counts, as elsewhere.
+    // A passphrase that is given opens the whole vault, as elsewhere.
     assert!(owner(&world, &["list"]).ok().out.contains("other"));
 }
 

@@ -191,10 +191,10 @@ impl Show {
     }
 
     fn find(&self, keys: &mut dyn KeySource) -> Result<Result<KeyView, Missing>, VaultError> {
-        Ok(match keys.named(&self.name)? {
-            Some(key) => Ok(key),
-            None => Err(Missing { near: keys.name_like(&self.name)?, to: keys.granted_to() }),
-        })
+        if let Some(key) = keys.named(&self.name)? {
+            return Ok(Ok(key));
+        }
+        Ok(Err(Missing { near: keys.name_like(&self.name)?, to: keys.granted_to() }))
     }
 
     /// Copies the value once the audit log has the read.
@@ -276,14 +276,11 @@ struct Missing {
 
 impl Missing {
     fn failure(self, name: &KeyName) -> Failure {
-        match self.to {
-            Some(to) => token_sentences::key_not_granted(name, self.near.as_ref(), &to),
-            None => {
-                let missing =
-                    VaultError::NoSuchKeys { missing: vec![name.clone()], near: self.near, removed: None };
-                Failure::of(missing, Path::new("the vault"))
-            }
+        if let Some(to) = self.to {
+            return token_sentences::key_not_granted(name, self.near.as_ref(), &to);
         }
+        let missing = VaultError::NoSuchKeys { missing: vec![name.clone()], near: self.near, removed: None };
+        Failure::of(missing, Path::new("the vault"))
     }
 }
 

@@ -93,13 +93,14 @@ impl Status {
             Some(Current::Limited(session)) => {
                 return limited(context, vault, &session, Answer::of(shown, "limited", credentials));
             }
-            None => match context.opens_alone(&mut vault, keyring.ok().flatten()) {
-                Some((step, access)) => (access, None, Some(step)),
-                None => {
+            None => {
+                let opened = context.opens_alone(&mut vault, keyring.ok().flatten());
+                let Some((step, access)) = opened else {
                     print(context, &Answer::of(shown, "locked", credentials))?;
                     return Ok(code::LOCKED);
-                }
-            },
+                };
+                (access, None, Some(step))
+            }
         };
         // A file that does not hold is for `vault check` to name.
         let alarm = context.tell_alarm(&mut vault, &access).ok().flatten();

@@ -98,10 +98,7 @@ pub(super) fn token(error: &TokenError) -> Remedy {
             refused("Create a token for a machine: keyvault token create NAME --scope SCOPE")
         }
         TokenError::NotEdited { .. } => refused("Create another token, and revoke this one."),
-        TokenError::NotItsScope { token, .. } => {
-            not_found(format!("See its scopes and keys with `keyvault token show {token}`."))
-        }
-        TokenError::NotItsKey { token, by: None, .. } => {
+        TokenError::NotItsScope { token, .. } | TokenError::NotItsKey { token, by: None, .. } => {
             not_found(format!("See its scopes and keys with `keyvault token show {token}`."))
         }
         TokenError::NotItsKey { token, key, by: Some(scope) } => refused(format!(

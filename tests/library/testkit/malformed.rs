@@ -855,7 +855,7 @@ fn events(set: &mut Set) {
         ("field-missing", "the number of missing entries has seven bytes", 1_u16, &[0; 7][..]),
         ("field-renamed", "a new name that is none", 3, b"\x01\0\0\0-"),
         ("field-wiped", "a byte in the field that has none", 5, b"\0"),
-        ("field-token-deed", "a deed of 4", 7, b"\x04\x02\0\0\0ci"),
+        ("field-token-deed", "a deed of 5", 7, b"\x05\x02\0\0\0ci"),
         ("field-token-name", "the name of a token that is none", 7, b"\x01\x02\0\0\0c:"),
         ("field-grace", "a byte behind the grace", 9, &[0; 9]),
         ("field-revoked-cut", "a count of one key that was revoked, and none", 11, &[1, 0, 0, 0]),

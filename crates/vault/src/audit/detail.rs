@@ -62,7 +62,7 @@ impl TokenDeed {
     }
 }
 
-/// What an edit changed of a token: the scopes and the keys by name that it is granted, and its expiry.
+/// The scopes and the keys by name that an edit gave to a token or took from it, and the new expiry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TokenEdited {
     pub scopes_added: BTreeSet<Scope>,
