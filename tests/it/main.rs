@@ -44,6 +44,7 @@ mod exec;
 mod exec_slips;
 mod export;
 mod extends;
+mod generated_key_pairs;
 mod github_env;
 mod grace;
 mod help;

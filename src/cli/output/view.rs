@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use keyvault_core::clock::Moment;
+use keyvault_core::recipe::Recipe;
 use keyvault_core::secret::SecretBytes;
 pub(crate) use keyvault_core::text::counted;
 use keyvault_vault::{KeyRecord, Status, Version};
@@ -99,7 +100,7 @@ impl KeyJson {
                 since: time::rfc3339(disabled.since),
                 reason: disabled.reason.clone(),
             }),
-            entropy_bits: key.recipe.as_ref().map(keyvault_core::recipe::Recipe::entropy_bits),
+            entropy_bits: key.recipe.as_ref().map(Recipe::entropy_bits),
             public: key.current().and_then(|version| version.public.clone()),
             ..Self::of(key, now)
         }
@@ -158,6 +159,13 @@ pub(crate) fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
     expires.is_some_and(|expires| expires <= now.plus_millis(SOON))
 }
 
+/// `token, 256 bits of entropy`, `password of digits, 132 bits of entropy`
+#[must_use]
+pub(crate) fn recipe(recipe: &Recipe) -> String {
+    let of = recipe.alphabet().map(|alphabet| format!(" of {}", alphabet.name())).unwrap_or_default();
+    format!("{}{of}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())
+}
+
 /// A key's facts, a line each, as `show`, `generate` and `add` print them.
 #[must_use]
 pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
@@ -201,8 +209,7 @@ pub(crate) fn facts_with(
     lines.push(("created", when(key_record.created, now)));
     lines.push(("expires", key_record.expires.map_or_else(|| "never".to_owned(), |at| when(at, now))));
     if let Some(recipe) = &key_record.recipe {
-        lines
-            .push(("recipe", format!("{}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())));
+        lines.push(("recipe", self::recipe(recipe)));
     }
     if let Some(version) = key_record.current() {
         lines.push(("fingerprint", version.fingerprint_hex()));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, Scope};
+use keyvault_core::recipe::Alphabet;
 use keyvault_exec::release::{self, Preview, ReleaseError, Released, Selection};
 use keyvault_vault::audit::Action;
 use keyvault_vault::{
@@ -18,8 +19,22 @@ use super::vector::hex;
 const STATES: [&str; 6] = ["", "pending", "current", "previous", "retired", "revoked"];
 const ORIGINS: [&str; 4] = ["", "generated", "given", "minted"];
 const SLOTS: [&str; 5] = ["", "passphrase", "recovery code", "keyring", "key file"];
-const RECIPES: [&str; 10] =
-    ["", "token", "password", "hex", "base64", "base64url", "uuid", "passphrase", "ed25519", "ssh-ed25519"];
+const RECIPES: [&str; 14] = [
+    "",
+    "token",
+    "password",
+    "hex",
+    "base64",
+    "base64url",
+    "uuid",
+    "passphrase",
+    "ed25519",
+    "ssh-ed25519",
+    "ecdsa-p256",
+    "ecdsa-p384",
+    "ssh-ecdsa-p256",
+    "ssh-ecdsa-p384",
+];
 
 fn u32_of(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(bytes[..4].try_into().unwrap())
@@ -134,6 +149,7 @@ fn forged_key(forge: &Forge, key: &Fields, now: i64) -> Value {
             "kind": RECIPES[usize::from(recipe[0])],
             "length": u32_of(&recipe[1..]),
             "prefix": text_of(&recipe[5..]),
+            "alphabet": text_of(&recipe[9 + text_of(&recipe[5..]).len()..]),
         })),
         "owner": text_of(key.get("owner")),
         "display_name": text_of(key.get("display name")),
@@ -315,6 +331,7 @@ fn seen_key(
             "kind": recipe.kind().name(),
             "length": recipe.length().unwrap_or(0),
             "prefix": recipe.prefix(),
+            "alphabet": recipe.alphabet().map(Alphabet::characters).unwrap_or_default(),
         })),
         "owner": item.owner,
         "display_name": item.display_name,
