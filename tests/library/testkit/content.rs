@@ -145,12 +145,15 @@ fn forged_key(forge: &Forge, key: &Fields, now: i64) -> Value {
         "created": i64_of(key.get("created")),
         "expires": expires,
         "status": status,
-        "recipe": option(key.get("recipe")).map(|recipe| json!({
-            "kind": RECIPES[usize::from(recipe[0])],
-            "length": u32_of(&recipe[1..]),
-            "prefix": text_of(&recipe[5..]),
-            "alphabet": text_of(&recipe[9 + text_of(&recipe[5..]).len()..]),
-        })),
+        "recipe": option(key.get("recipe")).map(|recipe| {
+            let alphabet = 9 + u32_of(&recipe[5..]) as usize;
+            json!({
+                "kind": RECIPES[usize::from(recipe[0])],
+                "length": u32_of(&recipe[1..]),
+                "prefix": text_of(&recipe[5..alphabet]),
+                "alphabet": text_of(&recipe[alphabet..]),
+            })
+        }),
         "owner": text_of(key.get("owner")),
         "display_name": text_of(key.get("display name")),
         "value_kind": key.get("kind of value")[0],

@@ -122,7 +122,7 @@ impl<'a> Parts<'a> {
         let scalar = pkcs8.get(curve.scalar.clone()).ok_or(RecipeError::KeyPair)?;
         let start = pkcs8.len().checked_sub(curve.point).ok_or(RecipeError::KeyPair)?;
         let point = pkcs8.get(start..).ok_or(RecipeError::KeyPair)?;
-        // What stands before each tells its length; another layout is another encoding than the one that is counted on.
+        // The byte before the scalar is its length. Bytes in other places are another encoding than the one counted on.
         let scalar_head = pkcs8.get(..curve.scalar.start).and_then(<[u8]>::last);
         let is_known = algorithm.first() == Some(&0x30)
             && scalar_head.copied().map(usize::from) == Some(scalar.len())
