@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use keyvault_vault::VersionState;
 use keyvault_vault::key;
 
 use crate::cli::args::named;
@@ -28,7 +29,7 @@ pub(crate) struct Show {
     #[arg(long)]
     reveal: bool,
     /// This version, if it is current or within its grace period
-    #[arg(long, value_name = "N", requires = "reveal")]
+    #[arg(long, value_name = "N", requires = "reveal", add = complete::versions(&[VersionState::Current, VersionState::Previous]))]
     version: Option<u32>,
     /// Show the public half of a key pair
     #[arg(long, conflicts_with = "reveal")]
