@@ -125,6 +125,25 @@ fn bash_completes_where_signs_end_no_words() {
     completes_within_words(&shell);
 }
 
+/// As bash-completion names it, before its version 2.12 and since.
+#[test]
+fn bash_leaves_the_wrapped_command_to_bash_completion() {
+    let world = world();
+    for name in ["_command_offset", "_comp_command_offset"] {
+        let setup = format!(
+            "{name}() {{ COMPREPLY=(\"word-$1\"); }}; PS1='READY> '; source <(keyvault completions bash); clear"
+        );
+        let shell = start(&world, "bash --norc --noprofile", &setup);
+        completes(
+            &shell,
+            "keyvault exec --only=db/password -- w",
+            "keyvault exec --only=db/password -- word-6",
+        );
+        completes(&shell, "keyvault run --all -- git w", "keyvault run --all -- git word-4");
+        completes(&shell, "keyvault show str", "keyvault show stripe/live");
+    }
+}
+
 #[test]
 fn zsh_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
@@ -136,9 +155,9 @@ fn zsh_completes_commands_flags_keys_scopes_and_files() {
     completes_within_words(&shell);
     // Its candidates would be quoted: \\~/.
     completes(&shell, "keyvault vault restore ~/not", "keyvault vault restore ~/notes.env");
-    world.sh("mkdir -p keep/deep; touch keep/deep/one.db").ok();
-    completes(&shell, "keyvault vault restore ~/ke", "keyvault vault restore ~/keep/");
-    completes(&shell, "keyvault vault restore ~/keep/d", "keyvault vault restore ~/keep/deep/");
+    world.sh("mkdir -p hold/deep; touch hold/deep/one.db").ok();
+    completes(&shell, "keyvault vault restore ~/ho", "keyvault vault restore ~/hold/");
+    completes(&shell, "keyvault vault restore ~/hold/d", "keyvault vault restore ~/hold/deep/");
 }
 
 /// Found in the fpath, as a package puts it there, from the first Tab on.
