@@ -94,13 +94,13 @@ fn is_plain(candidates: &[&[u8]], typed: &OsStr) -> bool {
     let mut words = candidates.iter().copied().chain([typed.as_encoded_bytes()]);
     words.all(|word| {
         let word = if home { word.strip_prefix(b"~").unwrap_or(word) } else { word };
-        word.iter().all(is_plain_byte)
+        word.iter().copied().all(is_plain_byte)
     })
 }
 
 /// Returns `true` if no shell sees more than itself in the byte.
-fn is_plain_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(byte)
+fn is_plain_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(&byte)
 }
 
 /// The words of the line that a shell asks about: what stands behind the first `--`.
@@ -199,7 +199,7 @@ pub(super) fn tags() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let tags = tags_of_keys().into_iter().map(|(tag, value)| format!("{tag}={value}"));
         // A comma would end the tag in `list`; what needs quotes cannot be put into a line of bash.
-        let plain = |tag: &String| tag.bytes().all(|byte| byte != b',' && is_plain_byte(&byte));
+        let plain = |tag: &String| tag.bytes().all(|byte| byte != b',' && is_plain_byte(byte));
         let tags: BTreeSet<_> = tags.filter(plain).collect();
         beginning_with(current, tags.iter().map(String::as_str))
     })

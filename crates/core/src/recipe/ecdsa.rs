@@ -141,6 +141,7 @@ impl<'a> Parts<'a> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::panic)]
+    #![allow(clippy::unnecessary_wraps, reason = "each is an `EcdsaPair`")]
 
     use super::super::draw::testing::Counter;
     use super::*;
