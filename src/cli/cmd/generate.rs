@@ -30,7 +30,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "N")]
     length: Option<u32>,
     /// The only characters of a token or password: abc123-_, or digits, hex, lower, upper, alpha, base32, base58, base62,
-    /// alnum, visible; a token then has no checksum
+    /// alnum, visible; a token then has neither kv_ nor a checksum
     #[arg(long, value_name = "CHARS", allow_hyphen_values = true, add = complete::one_of(|| Alphabet::NAMES), value_parser = alphabet)]
     alphabet: Option<Alphabet>,
     /// How the value starts, instead of kv_ for a token
