@@ -156,10 +156,10 @@ pub(crate) struct Metadata {
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     pub(super) scope: Vec<Scope>,
     /// A label as KEY=VALUE; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
+    #[arg(long, value_name = "KEY=VALUE", add = complete::tags(), value_parser = tag)]
     pub(super) tag: Vec<(TagKey, String)>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
-    #[arg(long, value_name = "WHEN", value_parser = super::output::time::expiry_ahead)]
+    #[arg(long, value_name = "WHEN", add = complete::one_of(|| complete::LIFETIMES), value_parser = super::output::time::expiry_ahead)]
     pub(super) expires: Option<super::output::time::Expiry>,
     /// The variable that holds the key, instead of its name in upper case
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>)]

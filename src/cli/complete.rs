@@ -14,10 +14,13 @@ use clap_complete::env::Shells;
 
 use crate::cli::cmd::project::gate::{Believed, Found};
 use keyvault_core::crypto::SystemRng;
+use keyvault_core::name::KeyName;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::session::{self, Current, LimitedSession};
-use keyvault_vault::{Access, BearerKeys, Holder, Holders, Names, Notices, Supply, Vault, World, key, token};
+use keyvault_vault::{
+    Access, BearerKeys, Holder, Holders, Names, Notices, Supply, Vault, VersionState, World, key, slot, token,
+};
 
 use super::args::Cli;
 use super::context;
@@ -31,21 +34,19 @@ const VARIABLE: &str = "KEYVAULT_COMPLETE";
 /// The shells that there are scripts for.
 pub(super) const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
+/// Lifetimes that are offered where a time is asked for.
+pub(super) const LIFETIMES: [&str; 4] = ["7d", "30d", "90d", "1y"];
+
 /// The script that a shell reads at its start.
-pub(super) fn script(shell: &str) -> Result<Vec<u8>, Failure> {
-    let mut script = Vec::new();
-    match shell {
-        // clap's own takes bash's pieces for words; and in zsh it has the tilde of a path quoted.
-        "bash" => script.extend_from_slice(include_bytes!("../../completions/keyvault.bash")),
-        "zsh" => script.extend_from_slice(include_bytes!("../../completions/_keyvault")),
-        _ => {
-            let shells = Shells::builtins();
-            let completer = shells.completer(shell).ok_or_else(|| unknown(shell))?;
-            completer
-                .write_registration(VARIABLE, "keyvault", "keyvault", "keyvault", &mut script)
-                .map_err(|error| Failure::output(&error))?;
-        }
-    }
+pub(super) fn script(shell: &str) -> Result<&'static [u8], Failure> {
+    // clap's own take bash's pieces for words, have zsh quote the tilde of a path, and know nothing of the command that
+    // `exec` runs.
+    let script: &[u8] = match shell {
+        "bash" => include_bytes!("../../completions/keyvault.bash"),
+        "zsh" => include_bytes!("../../completions/_keyvault"),
+        "fish" => include_bytes!("../../completions/keyvault.fish"),
+        _ => return Err(unknown(shell)),
+    };
     Ok(script)
 }
 
@@ -68,12 +69,16 @@ pub(super) fn answer(shell: &OsStr, arguments: &[OsString], ui: &Ui) -> Result<u
     let completer = shells.completer(&name).ok_or_else(|| unknown(&name))?;
     let folder = std::env::current_dir().ok();
     let mut candidates = Vec::new();
-    let typed = index().and_then(|index| words.get(index).cloned()).unwrap_or_default();
+    let typed = index().map_or_else(|| words.last(), |index| words.get(index)).cloned().unwrap_or_default();
+    let begins_an_option = typed.as_encoded_bytes().starts_with(b"-");
     // A line that cannot be completed has no candidates; a message would land in the middle of it.
     if completer.write_complete(&mut Cli::command(), words, folder.as_deref(), &mut candidates).is_ok() {
         let candidates = candidates.split(|byte| *byte == separator());
         // The folder where one is stands first among files, and is hardly ever meant.
-        let candidates: Vec<_> = candidates.filter(|candidate| *candidate != b".").collect();
+        let candidates = candidates.filter(|candidate| *candidate != b".");
+        // Options would hide the values among them.
+        let fits = |candidate: &&[u8]| begins_an_option || !candidate.starts_with(b"-");
+        let candidates: Vec<_> = candidates.filter(fits).collect();
         if name == "bash" && !is_plain(&candidates, &typed) {
             return Ok(code::FAILED);
         }
@@ -85,13 +90,17 @@ pub(super) fn answer(shell: &OsStr, arguments: &[OsString], ui: &Ui) -> Result<u
 /// Returns `true` if bash may put candidates into the line, which it does word for word: the name of a file could be
 /// code, or stand within quotes. A tilde that the user typed means what it says.
 fn is_plain(candidates: &[&[u8]], typed: &OsStr) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(byte);
     let home = typed.as_encoded_bytes().starts_with(b"~");
     let mut words = candidates.iter().copied().chain([typed.as_encoded_bytes()]);
     words.all(|word| {
         let word = if home { word.strip_prefix(b"~").unwrap_or(word) } else { word };
-        word.iter().all(plain)
+        word.iter().copied().all(is_plain_byte)
     })
+}
+
+/// Returns `true` if no shell sees more than itself in the byte.
+fn is_plain_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(&byte)
 }
 
 /// The words of the line that a shell asks about: what stands behind the first `--`.
@@ -117,7 +126,7 @@ fn unknown(shell: &str) -> Failure {
 /// Completes the name of a key.
 pub(super) fn keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        beginning_with(current, names().keys.iter().map(keyvault_core::name::KeyName::as_str))
+        beginning_with(current, names().keys.iter().map(KeyName::as_str))
     })
 }
 
@@ -125,8 +134,7 @@ pub(super) fn keys() -> ArgValueCompleter {
 pub(super) fn more_keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let (names, given) = (names(), given());
-        let left =
-            names.keys.iter().map(keyvault_core::name::KeyName::as_str).filter(|name| !given.contains(*name));
+        let left = names.keys.iter().map(KeyName::as_str).filter(|name| !given.contains(*name));
         beginning_with(current, left)
     })
 }
@@ -136,7 +144,7 @@ pub(super) fn removed_keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let names =
             open_session().and_then(|(mut vault, access)| key::removed_names(&mut vault, &access).ok());
-        beginning_with(current, names.unwrap_or_default().iter().map(keyvault_core::name::KeyName::as_str))
+        beginning_with(current, names.unwrap_or_default().iter().map(KeyName::as_str))
     })
 }
 
@@ -165,6 +173,69 @@ pub(super) fn scopes() -> ArgValueCompleter {
 /// Completes one of a few words.
 pub(super) fn one_of<I: IntoIterator<Item = &'static str> + 'static>(known: fn() -> I) -> ArgValueCompleter {
     ArgValueCompleter::new(move |current: &OsStr| beginning_with(current, known().into_iter()))
+}
+
+/// Completes the number of a version in a state that is meant, of the first key that the line names.
+pub(super) fn versions(meant: &'static [VersionState]) -> ArgValueCompleter {
+    ArgValueCompleter::new(move |current: &OsStr| {
+        let numbers = || {
+            let (mut vault, access) = open_session()?;
+            let words: Vec<_> = line(std::env::args_os()).skip(2).collect();
+            let names = words.iter().filter_map(|word| KeyName::parse(word.to_str()?).ok());
+            let key = names.map(|name| key::show(&mut vault, &access, &name)).find_map(Result::ok)?;
+            let now = time::now();
+            let states = key.versions.iter().map(|version| (version, version.state_at(now)));
+            let fitting = states.filter(|(version, state)| meant.contains(state) && version.digest.is_some());
+            let told = fitting.map(|(version, state)| (version.number.to_string(), state.name()));
+            Some(told.rev().collect::<Vec<_>>())
+        };
+        told_beginning_with(current, numbers().unwrap_or_default())
+    })
+}
+
+/// Completes the number of a slot.
+pub(super) fn slots() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let slots = open_session().and_then(|(mut vault, access)| slot::list(&mut vault, &access).ok());
+        let slots = slots.unwrap_or_default();
+        let told = slots.iter().map(|slot| (slot.id.to_string(), slot.kind.name())).collect();
+        told_beginning_with(current, told)
+    })
+}
+
+/// Completes a tag that a key has, as `KEY=VALUE`. Every key is opened for it.
+pub(super) fn tags() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let tags = tags_of_keys().into_iter().map(|(tag, value)| format!("{tag}={value}"));
+        // A comma would end the tag in `list`; what needs quotes cannot be put into a line of bash.
+        let plain = |tag: &String| tag.bytes().all(|byte| byte != b',' && is_plain_byte(byte));
+        let tags: BTreeSet<_> = tags.filter(plain).collect();
+        beginning_with(current, tags.iter().map(String::as_str))
+    })
+}
+
+/// Completes the key of a tag.
+pub(super) fn tag_keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let keys: BTreeSet<_> = tags_of_keys().into_iter().map(|(tag, _)| tag).collect();
+        beginning_with(current, keys.iter().map(String::as_str))
+    })
+}
+
+fn tags_of_keys() -> BTreeSet<(String, String)> {
+    let keys = open_session().and_then(|(mut vault, access)| key::list(&mut vault, &access).ok());
+    let tags = keys.unwrap_or_default().into_iter().flat_map(|key| key.tags);
+    tags.map(|(tag, value)| (tag.as_str().to_owned(), value)).collect()
+}
+
+/// Completes the name of an environment variable.
+pub(super) fn variables() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let names: BTreeSet<_> =
+            context::variables().into_iter().filter_map(|(name, _)| name.into_string().ok()).collect();
+        let ours = |name: &&str| name.starts_with("KEYVAULT_") || name.starts_with("_CLAP_");
+        beginning_with(current, names.iter().map(String::as_str).filter(|name| !ours(name)))
+    })
 }
 
 /// Completes a word of a command, behind the words before it.
@@ -219,6 +290,12 @@ pub(super) fn commands() -> ArgValueCompleter {
 fn beginning_with<'n>(current: &OsStr, names: impl Iterator<Item = &'n str>) -> Vec<CompletionCandidate> {
     let Some(current) = current.to_str() else { return Vec::new() };
     names.filter(|name| name.starts_with(current)).map(CompletionCandidate::new).collect()
+}
+
+fn told_beginning_with(current: &OsStr, values: Vec<(String, &'static str)>) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let fitting = values.into_iter().filter(|(value, _)| value.starts_with(current));
+    fitting.map(|(value, told)| CompletionCandidate::new(value).help(Some(told.into()))).collect()
 }
 
 /// Every name and scope, if a session is open.
@@ -284,7 +361,10 @@ fn given() -> BTreeSet<String> {
     let (option, _) = parts(typed);
     // The program and its command are no values.
     let others = (2..words.len()).filter(|at| *at != typed).map(parts);
-    others.filter(|(of, _)| *of == option).map(|(_, value)| value.to_owned()).collect()
+    let others = others.filter(|(of, _)| *of == option).map(|(_, value)| value);
+    // Of a list with commas, the parts before the one that is typed.
+    let list = parts(typed).1.rsplit_once(',').map_or("", |(before, _)| before);
+    others.chain([list]).flat_map(|value| value.split(',')).map(str::to_owned).collect()
 }
 
 fn before(words: &[String], at: usize) -> Option<&str> {

@@ -38,6 +38,7 @@ def _key(key, values, now):
         "kind": key.recipe.kind,
         "length": key.recipe.length,
         "prefix": key.recipe.prefix,
+        "alphabet": key.recipe.alphabet,
     }
     decoy, rotation = key.decoy, key.rotation
     return {

@@ -10,6 +10,7 @@ _NAME = re.compile(rf"{_PART}(/{_PART})*")
 _SCOPE = re.compile(rf"{_SCOPE_PART}(/{_SCOPE_PART})*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _VISIBLE = re.compile(r"[!-~]{0,32}")
+_ALPHABET = re.compile(r"([!-~]{2,94})?")
 
 
 def _matching(pattern, text):
@@ -34,5 +35,12 @@ def variable(text):
 def prefix(text):
     """A recipe's prefix: at most 32 visible ASCII characters."""
     if not _VISIBLE.fullmatch(text):
+        raise Malformed
+    return text
+
+
+def alphabet(text):
+    """A recipe's alphabet: none, or at least two visible ASCII characters in ascending order."""
+    if not _ALPHABET.fullmatch(text) or any(left >= right for left, right in zip(text, text[1:])):
         raise Malformed
     return text

@@ -21,8 +21,13 @@ RECIPES = {
     7: ("passphrase", 5, 409),
     8: ("ed25519", 0, 0),
     9: ("ssh-ed25519", 0, 0),
+    10: ("ecdsa-p256", 0, 0),
+    11: ("ecdsa-p384", 0, 0),
+    12: ("ssh-ecdsa-p256", 0, 0),
+    13: ("ssh-ecdsa-p384", 0, 0),
 }
 PREFIXED = range(1, 6)
+WITH_ALPHABET = range(1, 3)
 
 
 class Recipe:
@@ -30,9 +35,14 @@ class Recipe:
         kind = reader.u8()
         self.length = reader.u32()
         self.prefix = grammar.prefix(reader.text())
+        self.alphabet = grammar.alphabet(reader.text())
         if kind not in RECIPES:
             raise Malformed
         self.kind, least, most = RECIPES[kind]
+        if self.alphabet:
+            if kind not in WITH_ALPHABET:
+                raise Malformed
+            least = next(length for length in range(1, 65) if len(self.alphabet) ** length >= 2**64)
         if not least <= self.length <= most or self.prefix and kind not in PREFIXED:
             raise Malformed
 

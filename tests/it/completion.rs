@@ -61,15 +61,22 @@ fn what_was_given_is_not_offered_again() {
         (&["exec", "--scope", "payments", "--scope", ""], "deploy:prod\n"),
         (&["list", "--scope", "payments", "--status", ""], "active\ndisabled\nexpired\nrevoked\n"),
         (&["generate", "stripe/live", "--scope", "p"], "payments\n"),
-        (&["generate", "a", "--recipe", "ssh"], "ssh-ed25519\n"),
+        (&["generate", "a", "--recipe", "ssh-ed"], "ssh-ed25519\n"),
         (&["audit", "log", "--action", "rolls"], ""),
         (&["audit", "log", "--action", "unl"], "unlock\n"),
     ] {
         assert_eq!(ask(&world, words).ok().out, expected, "{words:?}");
     }
-    let offered = |words: &[&str]| ask(&world, words).ok().out.lines().map(str::to_owned).collect::<Vec<_>>();
+    let offered = |words: &[&str]| offered(&world, words);
     assert!(!offered(&["rotate", "db/password", ""]).contains(&"db/password".to_owned()));
     assert!(offered(&["rotate", "db/password", ""]).contains(&"stripe/live".to_owned()));
+    let rest = [
+        (&["exec", "--scope", "payments,"][..], "payments,deploy:prod\n"),
+        (&["exec", "--scope=payments,d"], "--scope=payments,deploy:prod\n"),
+    ];
+    for (words, expected) in rest {
+        assert_eq!(ask(&world, words).ok().out, expected, "{words:?}");
+    }
     // Among files the folder where one is comes first, and is hardly ever meant.
     let files = offered(&["import", ""]);
     assert!(files.contains(&"notes.env".to_owned()) && !files.contains(&".".to_owned()), "{files:?}");
@@ -87,6 +94,102 @@ fn tokens_are_completed_where_one_is_named() {
         &["audit", "log", "--token", "d"],
     ] {
         assert_eq!(ask(&world, words).ok().out, "deploy/prod\n", "{words:?}");
+    }
+}
+
+/// The first words of what is offered, without what is told about them.
+fn offered(world: &World, words: &[&str]) -> Vec<String> {
+    let out = ask(world, words).ok().out;
+    out.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn versions_are_those_of_the_key_on_the_line_that_the_command_takes() {
+    let world = World::own();
+    world.run(&["generate", "stripe/live"]).ok();
+    world.run(&["generate", "other"]).ok();
+    world.run(&["rotate", "stripe/live"]).ok();
+    world.run(&["rotate", "stripe/live"]).ok();
+    world.run(&["rotate", "stripe/live", "--grace", "1h"]).ok();
+    world.run(&["revoke", "stripe/live", "--version", "2"]).ok();
+    world.run(&["unlock"]).ok();
+    let of = |words: &[&str]| offered(&world, words);
+    assert_eq!(of(&["show", "stripe/live", "--reveal", "--version", ""]), ["4", "3"]);
+    assert_eq!(of(&["rollback", "stripe/live", "--to", ""]), ["3", "1"]);
+    assert_eq!(of(&["revoke", "stripe/live", "--version", ""]), ["4", "3", "1"]);
+    assert_eq!(of(&["revoke", "stripe/live", "--version="]), ["--version=4", "--version=3", "--version=1"]);
+    assert_eq!(of(&["revoke", "other", "--version", ""]), ["1"]);
+    assert_eq!(of(&["revoke", "absent", "--version", ""]), [""; 0]);
+    assert!(ask(&world, &["rollback", "stripe/live", "--to", ""]).ok().out.contains("3\tprevious\n"));
+}
+
+#[test]
+fn slots_and_tags_are_completed_from_an_open_session_only() {
+    let world = World::own();
+    world.run(&["generate", "a", "--tag", "team=web", "--tag", "why=needs a quote"]).ok();
+    world.run(&["generate", "b", "--tag", "team=web", "--tag", "tier=1"]).ok();
+    world.run(&["unlock"]).ok();
+    let before = std::fs::read(world.vault()).unwrap();
+    let of = |words: &[&str]| offered(&world, words);
+    let slots = of(&["vault", "slot", "remove", ""]);
+    assert!(!slots.is_empty() && slots.iter().all(|slot| slot.parse::<u32>().is_ok()), "{slots:?}");
+    assert_eq!(of(&["list", "--tag", "t"]), ["team=web", "tier=1"]);
+    assert_eq!(of(&["list", "--tag", "tier=1,te"]), ["tier=1,team=web"]);
+    assert_eq!(of(&["edit", "a", "--tag", "te"]), ["team=web"]);
+    assert_eq!(of(&["add", "c", "--tag=te"]), ["--tag=team=web"]);
+    assert_eq!(of(&["edit", "a", "--untag", ""]), ["team", "tier", "why"]);
+    assert!(std::fs::read(world.vault()).unwrap() == before, "the vault was written");
+    world.run(&["lock"]).ok();
+    for words in [
+        &["vault", "slot", "remove", ""][..],
+        &["list", "--tag", ""],
+        &["edit", "a", "--untag", ""],
+        &["revoke", "a", "--version", ""],
+        &["token", "show", ""],
+        &["exec", "--scope", ""],
+    ] {
+        let ran = ask(&world, words).ok();
+        assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{words:?}");
+    }
+}
+
+#[test]
+fn options_are_offered_behind_a_dash_and_values_otherwise() {
+    let world = world();
+    let of = |words: &[&str]| offered(&world, words);
+    assert_eq!(of(&["show", ""]), ["db/password", "stripe/live"]);
+    assert_eq!(of(&["status", ""]), [""; 0]);
+    assert!(of(&["show", "-"]).contains(&"--reveal".to_owned()));
+    assert!(of(&["status", "--js"]).contains(&"--json".to_owned()));
+}
+
+#[test]
+fn every_value_from_a_fixed_list_is_completed() {
+    let mut world = World::own();
+    world.set("MY_REGION", "eu");
+    world.file("keys.kvb", "");
+    world.file(".keyvault.toml", "[keys]\nA = \"a\"\n[profiles.staging.keys]\nA = \"b\"\n");
+    for (words, expected) in [
+        (&["generate", "a", "--alphabet", "he"][..], "hex"),
+        (&["generate", "a", "--recipe", "ssh-ecdsa-p3"], "ssh-ecdsa-p384"),
+        (&["generate", "a", "--expires", "9"], "90d"),
+        (&["edit", "a", "--expires", "n"], "never"),
+        (&["export", "--format", "dot"], "dotenv"),
+        (&["export", "--shell", "fi"], "fish"),
+        (&["list", "--columns", "name,sta"], "name,status"),
+        (&["list", "--sort", "cr"], "created"),
+        (&["exec", "--clean-env", "--preserve-env", "MY_R"], "MY_REGION"),
+        (&["exec", "--watch", "--on-rotate", "H"], "HUP"),
+        (&["exec", "--profile", "st"], "staging"),
+        (&["project", "check", "--profile", "st"], "staging"),
+        (&["exec", "--bundle", "ke"], "keys.kvb"),
+        (&["vault", "diff", "ke"], "keys.kvb"),
+        (&["audit", "import", "ke"], "keys.kvb"),
+        (&["project", "render", "ke"], "keys.kvb"),
+        (&["vault", "rekey", "--key-file", "ke"], "keys.kvb"),
+        (&["completions", "fi"], "fish"),
+    ] {
+        assert_eq!(offered(&world, words), [expected], "{words:?}");
     }
 }
 
@@ -113,8 +216,8 @@ fn without_a_vault_or_with_a_damaged_one_completion_says_nothing_of_it() {
 }
 
 /// The output of `keyvault completions` and `keyvault man` is in the repository, for packagers.
-/// `KEYVAULT_WRITE=1 cargo test --test it completion::committed` writes it anew. The scripts for bash and zsh are written
-/// there by hand and built into the program.
+/// `KEYVAULT_WRITE=1 cargo test --test it completion::committed` writes it anew. The scripts of the shells are written there
+/// by hand and built into the program.
 #[test]
 fn committed_completions_and_man_pages_are_current() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

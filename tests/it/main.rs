@@ -49,6 +49,7 @@ mod exec_slips;
 mod expiring_soon;
 mod export;
 mod extends;
+mod generated_key_pairs;
 mod github_env;
 mod grace;
 mod help;

@@ -3,6 +3,10 @@
 use crate::harness::World;
 use crate::harness::terminal::Terminal;
 
+/// A command's own completion, as bash knows it.
+const BASH_PROBE: &str = "_probe() { local w=deploy; [[ $3 == deploy ]] && w=--faster; \
+                          COMPREPLY=($(compgen -W \"$w\" -- \"$2\")); }; complete -F _probe probe; ";
+
 /// Starts a shell without the user's files, has it read the script, and waits for its prompt.
 fn start<'w>(world: &'w World, shell: &str, setup: &str) -> Terminal<'w> {
     let terminal = Terminal::start(world, shell);
@@ -24,10 +28,12 @@ fn completes(shell: &Terminal<'_>, line: &str, whole: &str) {
 fn world() -> World {
     let mut world = World::own();
     world.run(&["generate", "stripe/live", "--scope", "payments"]).ok();
-    world.run(&["generate", "db/password", "--scope", "deploy:prod"]).ok();
+    world.run(&["generate", "db/password", "--scope", "deploy:prod", "--tag", "team=web"]).ok();
     world.run(&["unlock"]).ok();
     world.unset("KEYVAULT_PASSPHRASE");
     world.file("notes.env", "A=1");
+    world.file("keys.kvb", "");
+    world.file(".keyvault.toml", "[keys]\nA = \"a\"\n[profiles.staging.keys]\nA = \"b\"\n");
     world
 }
 
@@ -40,6 +46,25 @@ fn completes_everything(shell: &Terminal<'_>) {
     completes(shell, "keyvault import not", "keyvault import notes.env");
     completes(shell, "keyvault vault ba", "keyvault vault backup");
     completes(shell, "keyvault exec --all -- keyvau", "keyvault exec --all -- keyvault");
+    // A comma begins another part of a list.
+    completes(shell, "keyvault exec --scope payments,dep", "keyvault exec --scope payments,deploy:prod");
+    completes(shell, "keyvault list --scope=payments,dep", "keyvault list --scope=payments,deploy:prod");
+    completes(shell, "keyvault list --tag te", "keyvault list --tag team=web");
+    completes(shell, "keyvault exec --profile st", "keyvault exec --profile staging");
+    completes(shell, "keyvault revoke db/password --version ", "keyvault revoke db/password --version 1");
+    completes(shell, "keyvault generate a --recipe pas", "keyvault generate a --recipe pass");
+    completes(shell, "keyvault generate a --alphabet he", "keyvault generate a --alphabet hex");
+    completes(shell, "keyvault exec --bundle keys", "keyvault exec --bundle keys.kvb");
+    completes_the_wrapped_command(shell);
+}
+
+/// `probe` is a command that has a completion of its own in the shell.
+fn completes_the_wrapped_command(shell: &Terminal<'_>) {
+    for exec in ["keyvault exec --all --", "keyvault run --scope payments --only=stripe/live --"] {
+        completes(shell, &format!("{exec} probe dep"), &format!("{exec} probe deploy"));
+        completes(shell, &format!("{exec} probe deploy --fas"), &format!("{exec} probe deploy --faster"));
+        completes(shell, &format!("{exec} cat not"), &format!("{exec} cat notes.env"));
+    }
 }
 
 /// Signs that end words for bash stand within those of keyvault.
@@ -63,8 +88,8 @@ fn completes_within_words(shell: &Terminal<'_>) {
 #[test]
 fn bash_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
-    let setup = "PS1='READY> '; source <(keyvault completions bash); clear";
-    let shell = start(&world, "bash --norc --noprofile", setup);
+    let setup = format!("{BASH_PROBE}PS1='READY> '; source <(keyvault completions bash); clear");
+    let shell = start(&world, "bash --norc --noprofile", &setup);
     completes_everything(&shell);
     completes(&shell, "keyvault import ~/not", "keyvault import ~/notes.env");
     completes_within_words(&shell);
@@ -92,26 +117,47 @@ fn bash_completes_commands_flags_keys_scopes_and_files() {
 #[test]
 fn bash_completes_where_signs_end_no_words() {
     let world = world();
-    let setup =
-        "PS1='READY> '; COMP_WORDBREAKS=${COMP_WORDBREAKS//[=:]}; source <(keyvault completions bash); clear";
-    let shell = start(&world, "bash --norc --noprofile", setup);
+    let setup = format!(
+        "{BASH_PROBE}COMP_WORDBREAKS=${{COMP_WORDBREAKS//[=:]}}; PS1='READY> '; source <(keyvault completions bash); clear"
+    );
+    let shell = start(&world, "bash --norc --noprofile", &setup);
     completes_everything(&shell);
     completes_within_words(&shell);
+}
+
+/// As bash-completion names it, before its version 2.12 and since.
+#[test]
+fn bash_leaves_the_wrapped_command_to_bash_completion() {
+    let world = world();
+    for name in ["_command_offset", "_comp_command_offset"] {
+        let setup = format!(
+            "{name}() {{ COMPREPLY=(\"word-$1\"); }}; PS1='READY> '; source <(keyvault completions bash); clear"
+        );
+        let shell = start(&world, "bash --norc --noprofile", &setup);
+        completes(
+            &shell,
+            "keyvault exec --only=db/password -- w",
+            "keyvault exec --only=db/password -- word-6",
+        );
+        completes(&shell, "keyvault run --all -- git w", "keyvault run --all -- git word-4");
+        completes(&shell, "keyvault show str", "keyvault show stripe/live");
+    }
 }
 
 #[test]
 fn zsh_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
-    let setup =
-        "PS1='READY> '; autoload -Uz compinit; compinit -u; source <(keyvault completions zsh); clear";
+    let setup = "autoload -Uz compinit; compinit -u; \
+                 _probe() { if [[ $words[CURRENT-1] == deploy ]]; then compadd -- --faster; else compadd deploy; fi }; \
+                 compdef _probe probe; PS1='READY> '; source <(keyvault completions zsh); clear";
     let shell = start(&world, "zsh -f", setup);
     completes_everything(&shell);
     completes_within_words(&shell);
     // Its candidates would be quoted: \\~/.
     completes(&shell, "keyvault vault restore ~/not", "keyvault vault restore ~/notes.env");
-    world.sh("mkdir -p keep/deep; touch keep/deep/one.db").ok();
-    completes(&shell, "keyvault vault restore ~/ke", "keyvault vault restore ~/keep/");
-    completes(&shell, "keyvault vault restore ~/keep/d", "keyvault vault restore ~/keep/deep/");
+    world.sh("mkdir -p hold/deep; touch hold/deep/one.db").ok();
+    completes(&shell, "keyvault vault restore ~/ho", "keyvault vault restore ~/hold/");
+    completes(&shell, "keyvault vault restore ~/hold/d", "keyvault vault restore ~/hold/deep/");
 }
 
 /// Found in the fpath, as a package puts it there, from the first Tab on.
@@ -129,6 +175,8 @@ fn zsh_finds_the_script_in_its_path() {
 fn fish_completes_commands_flags_keys_scopes_and_files() {
     let world = world();
     let setup = "function fish_prompt; echo -n 'READY> '; end; set -g fish_autosuggestion_enabled 0; \
+                 complete -c probe -f -n 'not contains deploy (commandline -opc)' -a deploy; \
+                 complete -c probe -l faster; \
                  keyvault completions fish | source; clear";
     completes_everything(&start(&world, "fish --no-config", setup));
 }

@@ -19,7 +19,7 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        context.ui.data(&complete::script(&self.shell)?)?;
+        context.ui.data(complete::script(&self.shell)?)?;
         Ok(code::DONE)
     }
 }

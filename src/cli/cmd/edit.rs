@@ -31,13 +31,13 @@ pub(crate) struct Edit {
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     unscope: Vec<Scope>,
     /// A label to set as KEY=VALUE; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::cli::args::tag)]
+    #[arg(long, value_name = "KEY=VALUE", add = complete::tags(), value_parser = crate::cli::args::tag)]
     tag: Vec<(TagKey, String)>,
     /// A label to remove; may be repeated
-    #[arg(long, value_name = "KEY", value_parser = named::<TagKey>)]
+    #[arg(long, value_name = "KEY", add = complete::tag_keys(), value_parser = named::<TagKey>)]
     untag: Vec<TagKey>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
-    #[arg(long, value_name = "WHEN", value_parser = time::expiry)]
+    #[arg(long, value_name = "WHEN", add = complete::one_of(|| complete::LIFETIMES.into_iter().chain(["never"])), value_parser = time::expiry)]
     expires: Option<time::Expiry>,
     /// The variable that holds the key
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>)]

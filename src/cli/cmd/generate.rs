@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
 use keyvault_core::name::KeyName;
-use keyvault_core::recipe::{Recipe, ValueKind};
+use keyvault_core::recipe::{Alphabet, Recipe, RecipeError, ValueKind};
 use keyvault_vault::{Access, KeyRecord, NewKey, Origin, Vault};
 
 /// Generate a key with a strong random value.
@@ -22,12 +22,17 @@ pub(crate) struct Generate {
     name: KeyName,
     #[command(flatten)]
     metadata: Metadata,
-    /// The kind of value: token, password, hex, base64, base64url, uuid, passphrase, ed25519, ssh-ed25519
+    /// The kind of value: token, password, hex, base64, base64url, uuid, passphrase, or a key pair: ed25519, ecdsa-p256,
+    /// ecdsa-p384, ssh-ed25519, ssh-ecdsa-p256, ssh-ecdsa-p384
     #[arg(long, value_name = "KIND", default_value = "token", add = complete::one_of(recipe_names), value_parser = recipe_kind)]
     recipe: ValueKind,
     /// Characters of a token or password, bytes of hex and base64, words of a passphrase
     #[arg(long, value_name = "N")]
     length: Option<u32>,
+    /// The only characters of a token or password: abc123-_, or digits, hex, lower, upper, alpha, base32, base58, base62,
+    /// alnum, visible; a token then has neither kv_ nor a checksum
+    #[arg(long, value_name = "CHARS", allow_hyphen_values = true, add = complete::one_of(|| Alphabet::NAMES), value_parser = alphabet)]
+    alphabet: Option<Alphabet>,
     /// How the value starts, instead of kv_ for a token
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
@@ -44,10 +49,23 @@ fn recipe_kind(text: &str) -> Result<ValueKind, String> {
     text.parse().map_err(|_| format!("is not one of {}", recipe_names().join(", ")))
 }
 
+fn alphabet(text: &str) -> Result<Alphabet, String> {
+    Alphabet::parse(text).map_err(|error| match error {
+        RecipeError::AlphabetName => {
+            format!("is not one of {}, and no set of characters in order", Alphabet::NAMES.join(", "))
+        }
+        _ => "has to have 2 to 94 different visible ASCII characters".to_owned(),
+    })
+}
+
 impl Generate {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        let recipe =
-            Recipe::new(self.recipe, self.length, self.prefix.as_deref()).map_err(Failure::recipe)?;
+        let prefix = self.prefix.as_deref();
+        let recipe = match self.alphabet {
+            None => Recipe::new(self.recipe, self.length, prefix),
+            Some(alphabet) => Recipe::of_alphabet(self.recipe, alphabet, self.length, prefix),
+        }
+        .map_err(Failure::recipe)?;
         let opened = context.open_with_access()?;
         create(context, opened, self.name, self.metadata, Origin::Recipe(recipe), self.print)
     }

@@ -37,13 +37,13 @@ pub(crate) struct List {
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
     /// Keys with all of these tags, as KEY or KEY=VALUE, separated by commas; may be repeated
-    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = tag_filter)]
+    #[arg(long, value_name = "TAG", value_delimiter = ',', add = complete::tags(), value_parser = tag_filter)]
     tag: Vec<(TagKey, Option<String>)>,
     /// active, disabled, expired, or revoked
     #[arg(long, add = complete::one_of(status_names), value_parser = status_filter)]
     status: Option<Status>,
     /// Keys that expire within this time, including expired ones
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
+    #[arg(long, value_name = "DURATION", add = complete::one_of(|| complete::LIFETIMES), allow_hyphen_values = true, value_parser = time::duration)]
     expiring: Option<Duration>,
     /// Removed keys, and how long each can still be brought back
     #[arg(long, conflicts_with_all = ["status", "expiring", "sort", "columns", "wide"])]

@@ -12,7 +12,7 @@ use crate::cli::help;
 #[derive(Debug, Args)]
 pub(crate) struct Man {
     /// Write a page for each command to this folder, such as ~/.local/share/man/man1
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     all: Option<PathBuf>,
 }
 

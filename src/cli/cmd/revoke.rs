@@ -1,6 +1,7 @@
 //! `keyvault revoke`
 
 use clap::Args;
+use keyvault_vault::VersionState;
 use keyvault_vault::key;
 
 use crate::cli::args::named;
@@ -24,7 +25,7 @@ pub(crate) struct Revoke {
     #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
     /// Only this version, as `keyvault history` shows it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", add = complete::versions(&[VersionState::Current, VersionState::Previous, VersionState::Retired]))]
     version: Option<u32>,
     /// The reason, for the audit log and `keyvault history`
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = reason)]

@@ -1,6 +1,7 @@
 //! `keyvault rollback`
 
 use clap::Args;
+use keyvault_vault::VersionState;
 use keyvault_vault::key;
 
 use crate::cli::args::named;
@@ -20,7 +21,7 @@ pub(crate) struct Rollback {
     #[arg(add = complete::keys(), value_parser = named::<KeyName>)]
     name: KeyName,
     /// The version's number, as `keyvault history` shows it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", add = complete::versions(&[VersionState::Previous, VersionState::Retired]))]
     to: Option<u32>,
 }
 

@@ -34,10 +34,10 @@ pub(crate) struct Rotate {
     #[arg(long, group = "which")]
     expired: bool,
     /// How long the old version stays valid
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = time::duration)]
+    #[arg(long, value_name = "DURATION", add = complete::one_of(|| ["1h", "24h", "7d"]), allow_hyphen_values = true, value_parser = time::duration)]
     grace: Option<Duration>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
-    #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
+    #[arg(long, value_name = "WHEN", add = complete::one_of(|| complete::LIFETIMES), value_parser = time::expiry_ahead)]
     expires: Option<time::Expiry>,
     /// Read the value from stdin, even if the key has a recipe, which is then forgotten
     #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]

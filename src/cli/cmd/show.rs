@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
+use keyvault_vault::VersionState;
 use keyvault_vault::key;
 
 use crate::cli::args::named;
@@ -48,7 +49,7 @@ pub(crate) struct Show {
     #[arg(long, value_name = "DURATION", default_value = "30s", requires = "copy", value_parser = clear_after)]
     clear_after: ClearAfter,
     /// This version, if it is current or within its grace period
-    #[arg(long, value_name = "N", requires = "given")]
+    #[arg(long, value_name = "N", requires = "given", add = complete::versions(&[VersionState::Current, VersionState::Previous]))]
     version: Option<u32>,
     /// Show the public half of a key pair
     #[arg(long, conflicts_with = "given")]

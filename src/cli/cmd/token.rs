@@ -45,7 +45,7 @@ pub(crate) struct Create {
     #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
     key: Vec<KeyName>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
-    #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
+    #[arg(long, value_name = "WHEN", add = complete::one_of(|| complete::LIFETIMES), value_parser = time::expiry_ahead)]
     expires: Option<Expiry>,
 }
 

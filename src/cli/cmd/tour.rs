@@ -216,7 +216,7 @@ impl Drop for Stage<'_> {
 
 fn passphrase() -> Result<SecretBytes, Failure> {
     Recipe::new(ValueKind::Passphrase, None, None)
-        .and_then(|recipe| recipe.generate(&SystemRng, keyvault_core::crypto::ed25519_public, ""))
+        .and_then(|recipe| recipe.generate(&SystemRng, keyvault_core::crypto::KEY_PAIRS, ""))
         .map(|generated| generated.value)
         .map_err(Failure::recipe)
 }

@@ -33,7 +33,7 @@ use keyvault_vault::{Issued, LONGEST_SESSION, Sought, StoreError, VaultError, to
 #[derive(Debug, Args)]
 pub(crate) struct Unlock {
     /// How long, up to 12h
-    #[arg(long = "for", value_name = "DURATION", default_value = "1h", allow_hyphen_values = true, value_parser = session_length)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", add = complete::one_of(|| ["15m", "1h", "8h"]), allow_hyphen_values = true, value_parser = session_length)]
     duration: Duration,
     /// Only the keys with any of these scopes, separated by commas, now and later; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>,

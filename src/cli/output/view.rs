@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName, Scope};
+use keyvault_core::recipe::Recipe;
 use keyvault_core::secret::SecretBytes;
 pub(crate) use keyvault_core::text::counted;
 use keyvault_vault::{KeyRecord, KeyView, RemovedKey, Status, Version};
@@ -160,7 +161,7 @@ impl KeyJson {
             created: record.map(|record| time::rfc3339(record.created)),
             expires: key.expires().map(time::rfc3339),
             recipe: recipe.map(|recipe| recipe.kind().name()),
-            entropy_bits: recipe.map(keyvault_core::recipe::Recipe::entropy_bits),
+            entropy_bits: recipe.map(Recipe::entropy_bits),
             fingerprint: current.map(Version::fingerprint_hex),
             public_key: current.and_then(|version| version.public.clone()),
             previous,
@@ -249,6 +250,13 @@ pub(crate) fn expires_soon(expires: Option<Moment>, now: Moment) -> bool {
     expires.is_some_and(|expires| expires <= now.plus_millis(SOON))
 }
 
+/// `token, 256 bits of entropy`, `password of digits, 132 bits of entropy`
+#[must_use]
+pub(crate) fn recipe(recipe: &Recipe) -> String {
+    let of = recipe.alphabet().map(|alphabet| format!(" of {}", alphabet.name())).unwrap_or_default();
+    format!("{}{of}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())
+}
+
 /// A key's facts, a line each, as `show`, `generate` and `add` print them.
 #[must_use]
 pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
@@ -297,8 +305,7 @@ pub(crate) fn facts_with<'k>(
     lines.extend(record.map(|record| ("created", when(record.created, now))));
     lines.push(("expires", key.expires().map_or_else(|| "never".to_owned(), |at| when(at, now))));
     if let Some(recipe) = record.and_then(|record| record.recipe.as_ref()) {
-        lines
-            .push(("recipe", format!("{}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())));
+        lines.push(("recipe", self::recipe(recipe)));
     }
     if let Some(version) = record.and_then(KeyRecord::current) {
         lines.push(("fingerprint", version.fingerprint_hex()));

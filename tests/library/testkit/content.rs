@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, Scope};
+use keyvault_core::recipe::Alphabet;
 use keyvault_exec::release::{self, Preview, ReleaseError, Released, Selection};
 use keyvault_vault::audit::Action;
 use keyvault_vault::{
@@ -18,8 +19,22 @@ use super::vector::hex;
 const STATES: [&str; 6] = ["", "pending", "current", "previous", "retired", "revoked"];
 const ORIGINS: [&str; 4] = ["", "generated", "given", "minted"];
 const SLOTS: [&str; 5] = ["", "passphrase", "recovery code", "keyring", "key file"];
-const RECIPES: [&str; 10] =
-    ["", "token", "password", "hex", "base64", "base64url", "uuid", "passphrase", "ed25519", "ssh-ed25519"];
+const RECIPES: [&str; 14] = [
+    "",
+    "token",
+    "password",
+    "hex",
+    "base64",
+    "base64url",
+    "uuid",
+    "passphrase",
+    "ed25519",
+    "ssh-ed25519",
+    "ecdsa-p256",
+    "ecdsa-p384",
+    "ssh-ecdsa-p256",
+    "ssh-ecdsa-p384",
+];
 
 fn u32_of(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(bytes[..4].try_into().unwrap())
@@ -130,11 +145,15 @@ fn forged_key(forge: &Forge, key: &Fields, now: i64) -> Value {
         "created": i64_of(key.get("created")),
         "expires": expires,
         "status": status,
-        "recipe": option(key.get("recipe")).map(|recipe| json!({
-            "kind": RECIPES[usize::from(recipe[0])],
-            "length": u32_of(&recipe[1..]),
-            "prefix": text_of(&recipe[5..]),
-        })),
+        "recipe": option(key.get("recipe")).map(|recipe| {
+            let alphabet = 9 + u32_of(&recipe[5..]) as usize;
+            json!({
+                "kind": RECIPES[usize::from(recipe[0])],
+                "length": u32_of(&recipe[1..]),
+                "prefix": text_of(&recipe[5..alphabet]),
+                "alphabet": text_of(&recipe[alphabet..]),
+            })
+        }),
         "owner": text_of(key.get("owner")),
         "display_name": text_of(key.get("display name")),
         "value_kind": key.get("kind of value")[0],
@@ -315,6 +334,7 @@ fn seen_key(
             "kind": recipe.kind().name(),
             "length": recipe.length().unwrap_or(0),
             "prefix": recipe.prefix(),
+            "alphabet": recipe.alphabet().map(Alphabet::characters).unwrap_or_default(),
         })),
         "owner": item.owner,
         "display_name": item.display_name,

@@ -757,7 +757,11 @@ impl Fields {
         put("expires", option(&mut from, 8));
         let recipe = match from.u8().unwrap() {
             0 => vec![0],
-            _ => [&[1], from.fixed(5).unwrap(), &text(from.bytes().unwrap())].concat(),
+            _ => {
+                let start = [&[1], from.fixed(5).unwrap()].concat();
+                let prefix = text(from.bytes().unwrap());
+                [start, prefix, text(from.bytes().unwrap())].concat()
+            }
         };
         put("recipe", recipe);
         put("owner", text(from.bytes().unwrap()));

@@ -136,6 +136,14 @@ fn other_writers(set: &mut Set) {
         let wrapped = f.seal(&f.keys.wrapping, "keyvault version key", wrapped_at(&id, 2), key.expose());
         enter_version(f, "a", 2, &wrapped, &f.version_row("sealed", &id, 2));
     });
+    for (kind, name) in
+        [(10, "ecdsa-p256"), (11, "ecdsa-p384"), (12, "ssh-ecdsa-p256"), (13, "ssh-ecdsa-p384")]
+    {
+        good(&format!("recipe-{name}"), &format!("a key of the recipe {name}"), &|f| {
+            let recipe = Encoder::new().u8(1).u8(kind).u32(0).bytes(b"").bytes(b"").finish();
+            f.put_key("a", &key(f).with("recipe", recipe).encode());
+        });
+    }
     good("pending", "a version is pending", &|f| f.put_key("a", &key(f).with("state 2", [1]).encode()));
     for (object, noun) in [("key a", "a key"), ("scope s", "a scope"), ("names a", "a bucket of names")] {
         let word = object.split(' ').next().unwrap();

@@ -202,11 +202,14 @@ fn keys(set: &mut Set) {
     field("note-length", "a note that reaches beyond the end", "note", &[0xff, 0xff, 0, 0]);
     field("expires-flag", "a flag of 2 before the expiry", "expires", &[&[2][..], &[0; 8]].concat());
     let recipe = |kind: u8, length: u32, prefix: &[u8]| {
-        Encoder::new().u8(1).u8(kind).u32(length).bytes(prefix).finish()
+        Encoder::new().u8(1).u8(kind).u32(length).bytes(prefix).bytes(b"").finish()
+    };
+    let alphabet = |kind: u8, length: u32, set: &[u8]| {
+        Encoder::new().u8(1).u8(kind).u32(length).bytes(b"").bytes(set).finish()
     };
     field("recipe-flag", "a flag of 255 before the recipe", "recipe", &[255]);
     field("recipe-kind-zero", "a recipe of kind 0", "recipe", &recipe(0, 32, b""));
-    field("recipe-kind-next", "a recipe of kind 10", "recipe", &recipe(10, 32, b""));
+    field("recipe-kind-next", "a recipe of kind 14", "recipe", &recipe(14, 0, b""));
     field("recipe-length-zero", "a token of no characters", "recipe", &recipe(1, 0, b"kv_"));
     field("recipe-length-short", "a recipe whose values could be guessed", "recipe", &recipe(1, 4, b"kv_"));
     field("recipe-length-long", "a recipe of 2^32 − 1 characters", "recipe", &recipe(1, u32::MAX, b""));
@@ -215,6 +218,13 @@ fn keys(set: &mut Set) {
     field("recipe-prefix-long", "a prefix of 33 characters", "recipe", &recipe(1, 43, &[b'p'; 33]));
     field("recipe-prefix-space", "a prefix with a space", "recipe", &recipe(1, 43, b"a b"));
     field("recipe-prefix-not-utf-8", "a prefix that is not UTF-8", "recipe", &recipe(1, 43, b"\xff"));
+    field("recipe-ecdsa-length", "an ECDSA key pair of a length", "recipe", &recipe(10, 256, b""));
+    field("recipe-alphabet-one", "an alphabet of one character", "recipe", &alphabet(2, 4096, b"0"));
+    field("recipe-alphabet-order", "an alphabet out of order", "recipe", &alphabet(2, 64, b"10"));
+    field("recipe-alphabet-twice", "a character twice", "recipe", &alphabet(2, 64, b"001"));
+    field("recipe-alphabet-space", "an alphabet with a space", "recipe", &alphabet(2, 64, b" 01"));
+    field("recipe-alphabet-short", "63 bits of an alphabet", "recipe", &alphabet(2, 63, b"01"));
+    field("recipe-alphabet-fixed", "random bytes of an alphabet", "recipe", &alphabet(3, 64, b"01"));
     field("owner-not-utf-8", "an owner that is not UTF-8", "owner", &text(b"\xff"));
     field("display-name-not-utf-8", "a display name that is not UTF-8", "display name", &text(b"\xff"));
     field("public-flag", "a flag of 2 for a value that is no secret", "public", &[2]);

@@ -24,6 +24,8 @@ use ring::signature::KeyPair;
 use zeroize::Zeroize;
 
 use crate::clock::{Rng, RngError};
+use crate::recipe::KeyPairs;
+use crate::secret::SecretBytes;
 
 /// The operating system's random number generator.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +42,26 @@ impl Rng for SystemRng {
 pub fn ed25519_public(seed: &[u8; 32]) -> Option<[u8; 32]> {
     let pair = ring::signature::Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
     pair.public_key().as_ref().try_into().ok()
+}
+
+/// The arithmetic that recipes of key pairs need.
+pub const KEY_PAIRS: KeyPairs = KeyPairs {
+    ed25519_public,
+    ecdsa_p256: || ecdsa_pkcs8(&ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING),
+    ecdsa_p384: || ecdsa_pkcs8(&ring::signature::ECDSA_P384_SHA384_ASN1_SIGNING),
+};
+
+/// A new key pair in PKCS #8. The primitive hands it over on the stack, which is wiped.
+fn ecdsa_pkcs8(curve: &'static ring::signature::EcdsaSigningAlgorithm) -> Option<SecretBytes> {
+    #[inline(never)]
+    fn copied(curve: &'static ring::signature::EcdsaSigningAlgorithm) -> Option<SecretBytes> {
+        let system = ring::rand::SystemRandom::new();
+        let made = ring::signature::EcdsaKeyPair::generate_pkcs8(curve, &system).ok()?;
+        Some(SecretBytes::copy_from(made.as_ref()))
+    }
+    let made = copied(curve);
+    wipe_stack();
+    made
 }
 
 /// Wipes what ended calls left on the stack below the caller's frame. The cipher works on blocks of plaintext there and

@@ -17,6 +17,9 @@ const PKCS8_HEAD: [u8; 16] =
 /// Precedes the public key in SPKI (RFC 8410 §4): a sequence of the algorithm and a bit string.
 const SPKI_HEAD: [u8; 12] = [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00];
 
+/// How many characters a line of PEM has.
+const PEM_WIDTH: usize = 64;
+
 /// A private key in the OpenSSH container is some 400 characters; a byte of comment adds less than 1.4.
 const OPENSSH_ROOM: usize = 1024;
 
@@ -26,26 +29,41 @@ pub(super) fn pem(rng: &dyn Rng, public: Ed25519Public) -> Result<Generated, Rec
     let mut private = SecretWriter::with_capacity(PKCS8_HEAD.len() + seed.len());
     private.push(&PKCS8_HEAD)?;
     private.push(seed.expose())?;
-    // 48 and 44 bytes: one line of base64 each, for PEM breaks after 64 characters.
-    let mut line = SecretBytes::zeroed(BASE64.encode_len(private.written().len()));
-    BASE64.encode_mut(private.written(), line.expose_mut());
-    let (head, foot): (&[u8], &[u8]) = (b"-----BEGIN PRIVATE KEY-----\n", b"\n-----END PRIVATE KEY-----\n");
-    let mut value = SecretWriter::with_capacity(head.len() + line.len() + foot.len());
-    value.push(head)?;
-    value.push(line.expose())?;
-    value.push(foot)?;
+    let value = pem_text("PRIVATE KEY", private.written())?;
+    let spki = pem_text("PUBLIC KEY", &[SPKI_HEAD.as_slice(), public.as_slice()].concat())?;
+    let public = String::from_utf8_lossy(spki.expose()).into_owned();
+    Ok(Generated { value, public: Some(public) })
+}
 
-    let spki = BASE64.encode(&[SPKI_HEAD.as_slice(), public.as_slice()].concat());
-    let public = format!("-----BEGIN PUBLIC KEY-----\n{spki}\n-----END PUBLIC KEY-----\n");
-    Ok(Generated { value: value.finish(), public: Some(public) })
+/// Bytes in PEM (RFC 7468 §2).
+pub(super) fn pem_text(label: &str, bytes: &[u8]) -> Result<SecretBytes, RecipeError> {
+    armored(label, bytes, PEM_WIDTH)
+}
+
+/// Bytes in base64 between two lines that say what they are; a line has `width` characters.
+pub(super) fn armored(label: &str, bytes: &[u8], width: usize) -> Result<SecretBytes, RecipeError> {
+    let (head, foot) = (format!("-----BEGIN {label}-----\n"), format!("-----END {label}-----\n"));
+    let mut body = SecretBytes::zeroed(BASE64.encode_len(bytes.len()));
+    BASE64.encode_mut(bytes, body.expose_mut());
+    let lines = body.len().div_ceil(width);
+    let mut text = SecretWriter::with_capacity(head.len() + body.len() + lines + foot.len());
+    text.push(head.as_bytes())?;
+    for line in body.expose().chunks(width) {
+        text.push(line)?;
+        text.push(b"\n")?;
+    }
+    text.push(foot.as_bytes())?;
+    Ok(text.finish())
+}
+
+/// The comment ends a line of `authorized_keys`; a newline in it would begin another.
+pub(super) fn check_comment(comment: &str) -> Result<(), RecipeError> {
+    if comment.chars().any(char::is_control) { Err(RecipeError::Comment) } else { Ok(()) }
 }
 
 /// OpenSSH's private key file, and the line for `authorized_keys`.
 pub(super) fn openssh(rng: &dyn Rng, public: Ed25519Public, comment: &str) -> Result<Generated, RecipeError> {
-    // The comment ends a line of `authorized_keys`; a newline in it would begin another.
-    if comment.chars().any(char::is_control) {
-        return Err(RecipeError::Comment);
-    }
+    check_comment(comment)?;
     let (seed, public) = draw(rng, public)?;
     let seed = seed.expose().first_chunk::<32>().ok_or(RecipeError::Size)?;
     let pair =

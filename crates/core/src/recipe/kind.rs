@@ -26,6 +26,14 @@ pub enum ValueKind {
     Ed25519 = 8,
     /// An Ed25519 key pair in OpenSSH's own formats.
     SshEd25519 = 9,
+    /// An ECDSA key pair on P-256: PKCS #8 and SPKI in PEM (RFC 5480, RFC 5915).
+    EcdsaP256 = 10,
+    /// On P-384.
+    EcdsaP384 = 11,
+    /// An ECDSA key pair on P-256 in OpenSSH's own formats (RFC 5656).
+    SshEcdsaP256 = 12,
+    /// On P-384.
+    SshEcdsaP384 = 13,
 }
 
 /// The text names no kind.
@@ -35,7 +43,7 @@ pub struct UnknownKind;
 
 impl ValueKind {
     /// Every kind, in the order in which people are shown them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Token,
         Self::Password,
         Self::Hex,
@@ -45,6 +53,10 @@ impl ValueKind {
         Self::Passphrase,
         Self::Ed25519,
         Self::SshEd25519,
+        Self::EcdsaP256,
+        Self::EcdsaP384,
+        Self::SshEcdsaP256,
+        Self::SshEcdsaP384,
     ];
 
     /// The word people use for it.
@@ -60,6 +72,10 @@ impl ValueKind {
             Self::Passphrase => "passphrase",
             Self::Ed25519 => "ed25519",
             Self::SshEd25519 => "ssh-ed25519",
+            Self::EcdsaP256 => "ecdsa-p256",
+            Self::EcdsaP384 => "ecdsa-p384",
+            Self::SshEcdsaP256 => "ssh-ecdsa-p256",
+            Self::SshEcdsaP384 => "ssh-ecdsa-p384",
         }
     }
 
@@ -70,7 +86,7 @@ impl ValueKind {
             Self::Token | Self::Password => Some("characters"),
             Self::Hex | Self::Base64 | Self::Base64Url => Some("bytes"),
             Self::Passphrase => Some("words"),
-            Self::Uuid | Self::Ed25519 | Self::SshEd25519 => None,
+            _ => None,
         }
     }
 
@@ -83,7 +99,7 @@ impl ValueKind {
             Self::Hex | Self::Base64 | Self::Base64Url => 32,
             // 77 bits: what people still learn by heart.
             Self::Passphrase => 6,
-            Self::Uuid | Self::Ed25519 | Self::SshEd25519 => 0,
+            _ => 0,
         }
     }
 
@@ -94,7 +110,7 @@ impl ValueKind {
             Self::Hex => MAX_CHARACTERS / 2,
             Self::Base64 | Self::Base64Url => MAX_CHARACTERS / 4 * 3,
             Self::Passphrase => (MAX_CHARACTERS + 1) / (text::LONGEST_WORD + 1),
-            Self::Uuid | Self::Ed25519 | Self::SshEd25519 => 0,
+            _ => 0,
         }
     }
 
@@ -112,20 +128,29 @@ impl ValueKind {
             Self::Passphrase => f64::from(length) * f64::from(text::WORD_COUNT).log2(),
             // Six of the 128 bits say that it is a version 4 UUID.
             Self::Uuid => 122.0,
-            Self::Ed25519 | Self::SshEd25519 => 256.0,
+            Self::Ed25519 | Self::SshEd25519 | Self::EcdsaP256 | Self::SshEcdsaP256 => 256.0,
+            Self::EcdsaP384 | Self::SshEcdsaP384 => 384.0,
         };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "at most 32,768; the cast saturates at 0 where a length has no value at all"
-        )]
-        let whole = bits.floor() as u32;
-        whole
+        whole_bits(bits)
+    }
+
+    pub(super) fn takes_alphabet(self) -> bool {
+        matches!(self, Self::Token | Self::Password)
     }
 
     pub(super) fn takes_prefix(self) -> bool {
         matches!(self, Self::Token | Self::Password | Self::Hex | Self::Base64 | Self::Base64Url)
     }
+}
+
+/// Rounds down.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most 32,768; the cast saturates at 0 where a length has no value at all"
+)]
+pub(super) fn whole_bits(bits: f64) -> u32 {
+    bits.floor() as u32
 }
 
 impl std::str::FromStr for ValueKind {

@@ -249,7 +249,7 @@ pub(crate) fn write_new(
     let (value, public) = match &new.origin {
         Origin::Given(value) => (SecretBytes::copy_from(value.expose()), None),
         Origin::Recipe(recipe) => {
-            let generated = recipe.generate(world.rng, crypto::ed25519_public, key.name.as_str())?;
+            let generated = recipe.generate(world.rng, crypto::KEY_PAIRS, key.name.as_str())?;
             key.recipe = Some(recipe.clone());
             (generated.value, generated.public)
         }

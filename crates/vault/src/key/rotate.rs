@@ -261,7 +261,7 @@ fn rotate_one(
             (SecretBytes::copy_from(value.expose()), None)
         }
         (None, Some(recipe)) => {
-            let made = recipe.generate(world.rng, crypto::ed25519_public, key.name.as_str())?;
+            let made = recipe.generate(world.rng, crypto::KEY_PAIRS, key.name.as_str())?;
             (made.value, made.public)
         }
         (None, None) => return Err(VaultError::NeedValues(vec![key.name])),

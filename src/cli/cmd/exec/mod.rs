@@ -70,7 +70,7 @@ pub(crate) struct Exec {
     #[arg(long, help_heading = "Environment")]
     clean_env: bool,
     /// Keep this variable despite --clean-env; may be repeated
-    #[arg(long, value_name = "VAR", value_parser = OsStringValueParser::new().try_map(inheritable),
+    #[arg(long, value_name = "VAR", add = complete::variables(), value_parser = OsStringValueParser::new().try_map(inheritable),
         requires = "clean_env", help_heading = "Environment", hide_short_help = true)]
     preserve_env: Vec<OsString>,
     /// Refuse keys whose value is empty

@@ -330,10 +330,7 @@ fn field_row(field: Field, here: &KeyRecord, there: &KeyRecord, now: Moment) -> 
 }
 
 fn recipe(key: &KeyRecord) -> Option<String> {
-    let told = |recipe: &keyvault_core::recipe::Recipe| {
-        format!("{}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())
-    };
-    key.recipe.as_ref().map(told)
+    key.recipe.as_ref().map(view::recipe)
 }
 
 fn told_text(text: &str) -> String {

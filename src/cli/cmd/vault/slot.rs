@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::confirm;
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::slot_sentences::is_stray;
 use crate::cli::errors::{Failure, code};
@@ -69,7 +70,7 @@ pub(crate) struct AddRecovery {
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// The slot's number, as `keyvault vault slot list` shows it
-    #[arg(required_unless_present = "strays")]
+    #[arg(required_unless_present = "strays", add = complete::slots())]
     number: Option<u32>,
     /// Remove every slot that does not belong to the vault
     #[arg(long, conflicts_with = "number")]

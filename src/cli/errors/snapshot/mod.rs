@@ -218,6 +218,9 @@ fn about_keys() -> Vec<Failure> {
         RecipeError::NoLength { kind: ValueKind::Uuid },
         RecipeError::NoPrefix { kind: ValueKind::Ed25519 },
         RecipeError::PrefixTooLong,
+        RecipeError::NoAlphabet { kind: ValueKind::Hex },
+        RecipeError::Alphabet,
+        RecipeError::AlphabetName,
         RecipeError::KeyPair,
         RecipeError::Rng(RngError),
     ];

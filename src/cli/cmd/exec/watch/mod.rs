@@ -13,6 +13,7 @@ use clap::Args;
 use self::decide::{Ended, Manner, Possible, Said, Watch};
 use super::masking::MaskedOutput;
 use super::plan::Plan;
+use crate::cli::complete;
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view;
@@ -38,6 +39,7 @@ pub(super) struct Watching {
     #[arg(
         long,
         value_name = "SIGNAL",
+        add = complete::one_of(|| ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2"]),
         requires = "watch",
         value_parser = signal,
         help_heading = "While it runs",
