@@ -9,6 +9,7 @@ mod help;
 mod mapping;
 pub(crate) mod output;
 mod prompt;
+mod resembling;
 pub(crate) mod unlock;
 mod usage;
 mod value;

@@ -32,6 +32,7 @@ fn print_json(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), F
         };
         put("defaults", preview.defaults.iter().collect());
         put("left_out", preview.left_out.iter().map(|(variable, _)| variable).collect());
+        put("settings", plan.settings.iter().map(|(variable, _)| variable).collect());
         put("from_env_file", plan.literals.iter().map(|(variable, _)| variable).collect());
         let skipped = skipped(&preview.skipped);
         if !skipped.is_empty() {
@@ -67,6 +68,9 @@ fn print_lines(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), 
     }
     for variable in &preview.defaults {
         context.ui.line(&format!("{variable}{place} <- its default"))?;
+    }
+    for (variable, text) in &plan.settings {
+        context.ui.line(&format!("{variable}{place} = \"{}\"", text.escape_default()))?;
     }
     for (variable, _) in &plan.literals {
         context.ui.line(&format!("{variable}{place} <- the env-file"))?;
