@@ -181,7 +181,11 @@ fn twenty_missing_keys_are_one_line_and_one_remedy() {
     world.run_with_input(&["add", "VARIABLE_12"], "x").ok();
     let ran = run_in(&world, &folder, &["exec", "--", "true"]);
     assert!(ran.err.contains("shop/VARIABLE_12 (did you mean VARIABLE_12?)"), "{}", ran.err);
-    assert!(ran.err.contains("for example: keyvault edit VARIABLE_12 --rename shop/VARIABLE_12\n"), "{}", ran.err);
+    assert!(
+        ran.err.contains("for example: keyvault edit VARIABLE_12 --rename shop/VARIABLE_12\n"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]
