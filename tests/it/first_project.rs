@@ -205,12 +205,9 @@ fn rename_and_remove_point_out_project_files_that_still_use_the_name() {
     run_in(&world, &deep, &["remove", "b", "d", "--yes"]).ok();
     let ran = run_in(&world, &deep, &["edit", "new", "--rename", "b"]);
     assert_eq!(ran.ok().err, "");
-    run_in(&world, &deep, &["remove", "b", "--yes"]).reports(
-        "
-            Removed `b` with 1 version.
-            warning: ~/shop/.keyvault.toml still asks for `b` (URL, A). Remove the entry, or name another key.
-        ",
-    );
+    let ran = run_in(&world, &deep, &["remove", "b", "--yes"]).ok();
+    let warned = "shop/.keyvault.toml still asks for `b` (URL, A). Remove the entry, or name another key.";
+    assert!(ran.err.contains(warned), "{}", ran.err);
 }
 
 #[test]

@@ -156,6 +156,21 @@ fn the_commands_of_the_readme_answer_as_it_says() {
     is_current("README.md", &expected);
 }
 
+/// Four lines of a page that is 120 columns wide.
+#[test]
+fn a_paragraph_of_the_readme_is_short() {
+    const LONGEST: usize = 4 * 120;
+    let page = std::fs::read_to_string(file("README.md")).unwrap();
+    let paragraphs =
+        page.split("\n\n").filter(|text| !text.starts_with(['`', ' ', '|']) || text.starts_with("`k"));
+    for paragraph in paragraphs.flat_map(|text| text.split("\n- ")) {
+        // A link's target is not seen.
+        let seen: String =
+            paragraph.split("](").map(|part| part.split_once(')').map_or(part, |(_, rest)| rest)).collect();
+        assert!(seen.chars().count() <= LONGEST || paragraph.contains("\n$ "), "{}: {paragraph}", seen.len());
+    }
+}
+
 /// The colors of the program's palette, by their codes in the terminal's escapes.
 fn color(code: &str) -> Option<&'static str> {
     Some(match code {

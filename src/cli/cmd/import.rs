@@ -85,7 +85,7 @@ impl Import {
                 output::harmless_line(&settings.join(", "))
             ));
         }
-        let (incoming, dangerous) = self.name_keys(entries, &naming)?;
+        let (incoming, dangerous) = Self::name_keys(entries, &naming)?;
         if !dangerous.is_empty() {
             context.ui.warn(&format!(
                 "Left out because they make programs run code, or belong to keyvault: {}.",
@@ -157,11 +157,7 @@ impl Import {
     }
 
     /// Names for the keys. Variables that run code are left out and listed; what is no name at all refuses the file.
-    fn name_keys(
-        &self,
-        entries: Vec<Entry>,
-        naming: &Naming,
-    ) -> Result<(Vec<Incoming>, Vec<String>), Failure> {
+    fn name_keys(entries: Vec<Entry>, naming: &Naming) -> Result<(Vec<Incoming>, Vec<String>), Failure> {
         let mut incoming = Vec::with_capacity(entries.len());
         let mut dangerous = Vec::new();
         let mut wrong = Vec::new();

@@ -92,7 +92,7 @@ impl Init {
         approvals
             .approve(&found.path, &asks, &turn)
             .map_err(|error| project_sentences::not_remembered(&error))?;
-        self.answer(context, &found, &entries, &read, imported.as_ref(), &prefix)
+        Self::answer(context, &found, &entries, &read, imported.as_ref(), &prefix)
     }
 
     /// The variables of the files. Values are read, as there is no other way to find where they end, and dropped unless they
@@ -142,11 +142,11 @@ impl Init {
                 continue;
             };
             let value = (imports || self.plain.contains(&variable)).then_some(entry.value);
-            let same = |known: &&mut Variable| known.section == *section && known.variable == variable;
+            let same = |known: &&mut Candidate| known.section == *section && known.variable == variable;
             match read.variables.iter_mut().find(same) {
                 Some(known) => known.value = value.or_else(|| known.value.take()),
                 None => {
-                    read.variables.push(Variable {
+                    read.variables.push(Candidate {
                         section: section.clone(),
                         variable,
                         path: entry.variable,
@@ -169,18 +169,15 @@ impl Init {
             ));
         }
         let mut entries = Vec::with_capacity(read.variables.len());
-        for Variable { section, variable, path, value } in &mut read.variables {
-            let source = match value.take_if(|_| self.plain.contains(variable)) {
-                Some(text) => VariableSource::Text(plain_text(variable, &text)?),
-                None => {
-                    let profile = section.as_ref().map(|profile| format!("{profile}/")).unwrap_or_default();
-                    VariableSource::Key(KeyName::parse(&format!("{prefix}{profile}{path}")).map_err(
-                        |why| {
-                            let message = format!("With this prefix, the key name for {variable} {why}.");
-                            Failure::usage(&message, Some("Choose another `--prefix`."))
-                        },
-                    )?)
-                }
+        for Candidate { section, variable, path, value } in &mut read.variables {
+            let source = if let Some(text) = value.take_if(|_| self.plain.contains(variable)) {
+                VariableSource::Text(plain_text(variable, &text)?)
+            } else {
+                let profile = section.as_ref().map(|profile| format!("{profile}/")).unwrap_or_default();
+                VariableSource::Key(KeyName::parse(&format!("{prefix}{profile}{path}")).map_err(|why| {
+                    let message = format!("With this prefix, the key name for {variable} {why}.");
+                    Failure::usage(&message, Some("Choose another `--prefix`."))
+                })?)
             };
             entries.push((section.clone(), variable.clone(), source));
         }
@@ -223,7 +220,6 @@ impl Init {
     }
 
     fn answer(
-        &self,
         context: &Context,
         found: &Found,
         entries: &[Started],
@@ -303,7 +299,7 @@ impl Init {
 }
 
 /// A variable of the files, with its value if that is wanted.
-struct Variable {
+struct Candidate {
     section: Section,
     variable: EnvName,
     /// The end of its key's name.
@@ -315,7 +311,7 @@ struct Variable {
 #[derive(Default)]
 struct Read {
     /// Ordered by section, and within each as in its files.
-    variables: Vec<Variable>,
+    variables: Vec<Candidate>,
     /// Those that a project file may not set.
     left_out: Vec<String>,
     /// The files whose values are imported.
