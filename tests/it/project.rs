@@ -362,8 +362,8 @@ fn an_unknown_field_names_the_nearest_one_and_its_line() {
                 + &hint("Known fields: keys. Secrets never go in this file.".to_owned()),
         ),
         (
-            "[keys]\nA = { value = 'x' }\n",
-            "2: unknown field value.\n".to_owned()
+            "[keys]\nA = { secret = 'x' }\n",
+            "2: unknown field secret.\n".to_owned()
                 + &hint(format!("Known fields: {fields} Secrets never go in this file.")),
         ),
         ("[keys]\nA = 1\n", "2: A is not the name of a key, or a table.\n".to_owned()),
