@@ -11,6 +11,7 @@ mod mapping;
 pub(crate) mod output;
 mod preset;
 mod prompt;
+mod resembling;
 pub(crate) mod unlock;
 mod usage;
 mod value;

@@ -269,7 +269,27 @@ fn likest_first(error: &clap::Error) -> Option<String> {
     (!names.is_empty()).then(|| format!("Did you mean `{}`?", names.join("` or `")))
 }
 
+/// The way to see or to give a value, for those who look for it under the name that other tools have.
+fn instead_of_value(error: &clap::Error, verb: &str) -> Option<String> {
+    let option =
+        text(error, ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+    if !["--value", "--secret", "--password"].contains(&option.split('=').next()?) {
+        return None;
+    }
+    let at_a_prompt = "If a value was given, treat it as leaked: other users, the shell history and logs can see arguments.";
+    Some(match verb {
+        "show" => "To see the value: keyvault show NAME --reveal".to_owned(),
+        "list" | "history" => "To see a value: keyvault show NAME --reveal".to_owned(),
+        "edit" | "rotate" => format!("To give a new value at a prompt: keyvault rotate NAME\n{at_a_prompt}"),
+        "add" | "generate" => format!("To give a value at a prompt: keyvault add NAME\n{at_a_prompt}"),
+        _ => return None,
+    })
+}
+
 fn hint(error: &clap::Error, verb: &str) -> Option<String> {
+    if let Some(hint) = instead_of_value(error, verb) {
+        return Some(hint);
+    }
     if let Some(hint) = elsewhere(error, verb).or_else(|| likest_first(error)) {
         return Some(hint);
     }

@@ -14,7 +14,7 @@ pub fn project_file(bytes: &[u8]) -> bool {
     let Ok(file) = ProjectFile::parse(bytes) else { return false };
     for (section, entry) in file.all() {
         assert!(refused::parse(entry.variable.as_str()).is_ok());
-        assert!(!entry.keys().is_empty(), "an entry without a key");
+        assert_eq!(entry.keys().is_empty(), entry.setting().is_some(), "an entry without a key");
         if let VariableSource::Template(template) = &entry.source {
             let again = Template::parse(&written(template.pieces()));
             assert_eq!(again.as_ref().map(Template::pieces), Ok(template.pieces()));

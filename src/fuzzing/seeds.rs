@@ -11,7 +11,7 @@ use super::issued_seeds::seeds as issued;
 use super::machines::LABEL;
 use super::{IDENTITY, TARGETS};
 use crate::exchange;
-use crate::project::edit;
+use crate::project::{VariableSource, edit};
 use keyvault_core::clock::{Moment, Rng, RngError};
 use keyvault_core::codec::{self, Extensions};
 use keyvault_core::crypto::Cost;
@@ -315,11 +315,13 @@ fn files() -> Result<Seeds, Box<dyn Error>> {
 
 fn projects() -> Result<Seeds, Box<dyn Error>> {
     let entries = [("STRIPE_KEY", "shop/STRIPE_KEY"), ("b.c", "shop/b.c")];
-    let entries = entries.map(|(variable, key)| Ok((EnvName::parse(variable)?, KeyName::parse(key)?)));
+    let entries = entries.map(|(variable, key)| {
+        Ok((None, EnvName::parse(variable)?, VariableSource::Key(KeyName::parse(key)?)))
+    });
     let entries: Vec<_> = entries.into_iter().collect::<Result<_, keyvault_core::name::NameError>>()?;
     let every_field = "# c\n[keys] # d\nA = 'a/b'\nB = { key = \"c\", optional = true, description = \"\\u0041\" }\n\
         C.template = \"x{{{a}}}{b|url}\"\nC.required = false\n[keys.\"d.e\"]\nkey = 'd'\ndefault = ''\n\
-        [profiles.prod.keys]\nA = 'p'\n[profiles]\nempty = {}\n";
+        [keys.PORT]\nvalue = '3000'\n[profiles.prod.keys]\nA = 'p'\n[profiles]\nempty = {}\n";
     Ok(vec![
         ("project_file", "start", edit::start(Some("./x.json"), &entries).into_bytes()),
         ("project_file", "every-field", every_field.as_bytes().to_vec()),

@@ -17,6 +17,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use keyvault_core::crypto::sha256;
+use keyvault_core::name::EnvName;
 use keyvault_exec::release::ComposedVariable;
 use keyvault_os::fs::lock::{FileLock, Held};
 use keyvault_os::fs::private;
@@ -42,6 +43,9 @@ pub(crate) struct Ask {
     /// The template, if it is made of one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub template: Option<String>,
+    /// The text of a plain setting.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<String>,
     /// Replaces a key that is missing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub default: Option<String>,
@@ -53,12 +57,14 @@ impl Ask {
         let (key, template) = match &entry.source {
             VariableSource::Key(name) => (Some(name.to_string()), None),
             VariableSource::Template(template) => (None, Some(template.text().to_owned())),
+            VariableSource::Text(_) => (None, None),
         };
         Self {
             profile: section.as_ref().map(ToString::to_string),
             variable: entry.variable.to_string(),
             key,
             template,
+            value: entry.setting().map(str::to_owned),
             default: entry.when_missing.default.clone(),
         }
     }
@@ -78,8 +84,8 @@ enum Defaults {
 
 impl Approved {
     /// For a machine's credential, whose grants decide by cryptography what it reads: nobody is there to be asked, and the
-    /// file can name nothing that the credential does not open. A default is the file's own text and comes from no grant,
-    /// so it stands in only where it was approved.
+    /// file can name nothing that the credential does not open. A default or a setting is the file's own text and comes
+    /// from no grant, so it is used only where it was approved.
     #[must_use]
     pub(crate) fn by_grants(approved: BTreeSet<Ask>) -> Self {
         Self(Defaults::Of(approved))
@@ -95,14 +101,35 @@ impl Approved {
     #[must_use]
     pub(crate) fn composed(&self, entries: &[(Section, &Entry)]) -> Vec<ComposedVariable> {
         let composed = |(section, entry): &(Section, &Entry)| {
-            let mut composed = entry.composed();
-            composed.when_missing.unapproved = match &self.0 {
-                Defaults::All => false,
-                Defaults::Of(approved) => !approved.contains(&Ask::of(section, entry)),
-            };
-            composed
+            let mut composed = entry.composed()?;
+            composed.when_missing.unapproved = !self.takes_text_of(section, entry);
+            Some(composed)
         };
-        entries.iter().map(composed).collect()
+        entries.iter().filter_map(composed).collect()
+    }
+
+    /// The plain settings with their texts, or the variables of those that nobody approved.
+    pub(crate) fn settings<'e>(
+        &self,
+        entries: &[(Section, &'e Entry)],
+    ) -> Result<Vec<(&'e EnvName, &'e str)>, Vec<&'e EnvName>> {
+        let settings = || entries.iter().filter(|(_, entry)| entry.setting().is_some());
+        let refused: Vec<_> = settings()
+            .filter(|(section, entry)| !self.takes_text_of(section, entry))
+            .map(|(_, entry)| &entry.variable)
+            .collect();
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        Ok(settings().filter_map(|(_, entry)| Some((&entry.variable, entry.setting()?))).collect())
+    }
+
+    /// Returns `true` if a text of the file's own, a default or a setting, may be handed out.
+    fn takes_text_of(&self, section: &Section, entry: &Entry) -> bool {
+        match &self.0 {
+            Defaults::All => true,
+            Defaults::Of(approved) => approved.contains(&Ask::of(section, entry)),
+        }
     }
 }
 
@@ -230,6 +257,8 @@ mod tests {
             "[keys]\nA = { template = '{a}' }",
             "[keys]\nA = { key = 'a', default = '' }",
             "[keys]\nB = { template = 'y{b}' }",
+            "[keys]\nC = { value = '1' }",
+            "[keys]\nA = { value = 'a' }",
             "[keys]\nB = { template = 'x{b|url}' }",
             "[profiles.prod.keys]\nA = 'a'",
             "[profiles.other.keys]\nA = 'p'",

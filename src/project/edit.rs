@@ -78,12 +78,15 @@ fn value_of(key: &KeyName, optional: bool) -> Value {
     Value::from(table)
 }
 
-/// The text of a new file with these variables, each the value of a key.
+/// A variable of a new file and its source, and the section where it stands.
+pub(crate) type Started = (Section, EnvName, VariableSource);
+
+/// The text of a new file with these variables, ordered by section.
 #[must_use]
-pub(crate) fn start(schema: Option<&str>, entries: &[(EnvName, KeyName)]) -> String {
+pub(crate) fn start(schema: Option<&str>, entries: &[Started]) -> String {
     let mut text = schema.map(|schema| format!("#:schema {schema}\n")).unwrap_or_default();
     text.push_str(
-        "# The keys this project needs, and their variables. Values belong in each developer's own vault, never here.\n\
+        "# The keys this project needs, and their variables. Secrets belong in each developer's own vault, never here.\n\
          #   keyvault project check       shows what is missing\n\
          #   keyvault exec -- COMMAND     runs a command with the keys\n\
          \n\
@@ -94,14 +97,30 @@ pub(crate) fn start(schema: Option<&str>, entries: &[(EnvName, KeyName)]) -> Str
             "# STRIPE_KEY = \"stripe/live\"\n\
              # SENTRY_DSN = { key = \"sentry/dsn\", optional = true }\n\
              # DATABASE_URL = { template = \"postgres://app:{db/password|url}@localhost/app\" }\n\
+             # PORT = { value = \"3000\" }\n\
              #\n\
              # [profiles.prod.keys]\n\
              # STRIPE_KEY = \"stripe/prod\"\n",
         );
     }
-    for (variable, key) in entries {
+    let mut section = &None;
+    for (place, variable, source) in entries {
+        if place != section {
+            section = place;
+            if let Some(profile) = place {
+                let profile = Key::new(profile.as_str());
+                text.push_str(&format!("\n[profiles.{}.keys]\n", profile.display_repr()));
+            }
+        }
         let name = Key::new(variable.as_str());
-        text.push_str(&format!("{} = {}\n", name.display_repr(), Value::from(key.as_str())));
+        let value = match source {
+            VariableSource::Key(key) => Value::from(key.as_str()),
+            VariableSource::Template(template) => {
+                Value::from(InlineTable::from_iter([("template", template.text())]))
+            }
+            VariableSource::Text(text) => Value::from(InlineTable::from_iter([("value", text.as_str())])),
+        };
+        text.push_str(&format!("{} = {value}\n", name.display_repr()));
     }
     text
 }
@@ -153,18 +172,32 @@ mod tests {
 
     #[test]
     fn a_new_file_reads_back() {
-        let entries = [("A", "shop/A"), ("b.c", "shop/b.c")]
-            .map(|(variable, key)| (variable.parse().unwrap(), key.parse().unwrap()));
+        let of = |section: Option<&str>, variable: &str, source: VariableSource| {
+            (section.map(|profile| profile.parse().unwrap()), variable.parse().unwrap(), source)
+        };
+        let key = |name: &str| VariableSource::Key(name.parse().unwrap());
+        let entries = [
+            of(None, "A", key("shop/A")),
+            of(None, "b.c", key("shop/b.c")),
+            of(None, "PORT", VariableSource::Text("a \"b\"".to_owned())),
+            of(Some("p.1"), "A", key("shop/p.1/A")),
+        ];
         let text = start(Some("./x.json"), &entries);
         assert!(
             text.starts_with("#:schema ./x.json\n")
-                && text.ends_with("\nA = \"shop/A\"\n\"b.c\" = \"shop/b.c\"\n")
+                && text.contains("\nA = \"shop/A\"\n\"b.c\" = \"shop/b.c\"\n")
         );
-        assert_eq!(ProjectFile::parse(text.as_bytes()).unwrap().all().count(), 2);
+        let read = ProjectFile::parse(text.as_bytes()).unwrap();
+        let read = read
+            .all()
+            .map(|(section, entry)| (section.clone(), entry.variable.clone(), entry.source.clone()));
+        let mut expected = entries.to_vec();
+        expected.sort_by(|left, right| (&left.0, &left.1).cmp(&(&right.0, &right.1)));
+        assert_eq!(read.collect::<Vec<_>>(), expected);
         assert_eq!(ProjectFile::parse(start(None, &[]).as_bytes()).unwrap().all().count(), 0);
         // The examples in a new file are right.
         let examples = start(None, &[]).replace("\n# ", "\n").replace("\n#\n", "\n\n");
         let examples = examples.split_once("[keys]").unwrap().1;
-        assert_eq!(ProjectFile::parse(format!("[keys]{examples}").as_bytes()).unwrap().all().count(), 4);
+        assert_eq!(ProjectFile::parse(format!("[keys]{examples}").as_bytes()).unwrap().all().count(), 5);
     }
 }

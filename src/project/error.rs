@@ -51,10 +51,13 @@ pub enum What {
     Key { variable: EnvName, why: NameError },
     #[error("the template of {variable} is not valid: {why}")]
     Template { variable: EnvName, why: TemplateError },
-    #[error("{variable} has both a key and a template, or neither")]
+    #[error("{variable} needs one of key, template, and value")]
     Source { variable: EnvName },
     #[error("{variable} is marked as required, but also as optional or with a default")]
     Required { variable: EnvName },
+    /// A plain setting cannot be missing.
+    #[error("{variable} has a value of its own, so it takes no required, optional, or default")]
+    Setting { variable: EnvName },
     #[error("extends is not a relative path to a .keyvault.toml")]
     Extends,
     /// A text that is longer than [`MAX_TEXT`](super::template::MAX_TEXT) or holds a NUL.

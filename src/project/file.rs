@@ -6,6 +6,7 @@
 //! SENTRY_DSN = { key = "sentry/dsn", optional = true, description = "errors are reported where it is set" }
 //! LOG_TOKEN = { key = "log/token", default = "none" }
 //! DATABASE_URL = { template = "postgres://app:{db/password|url}@localhost/app" }
+//! PORT = { value = "3000" }
 //!
 //! [profiles.prod.keys]
 //! STRIPE_KEY = "stripe/prod"
@@ -35,8 +36,8 @@ pub(crate) const MAX_FILE: usize = 64 << 10;
 /// Fields of the file, of a profile, of an entry.
 pub(super) const FIELDS: [&str; 3] = ["extends", "keys", "profiles"];
 pub(super) const PROFILE_FIELDS: [&str; 1] = ["keys"];
-pub(super) const ENTRY_FIELDS: [&str; 6] =
-    ["key", "template", "required", "optional", "default", "description"];
+pub(super) const ENTRY_FIELDS: [&str; 7] =
+    ["key", "template", "value", "required", "optional", "default", "description"];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectFile {
@@ -90,19 +91,32 @@ pub enum VariableSource {
     Key(KeyName),
     /// Text with keys' values in it.
     Template(Template),
+    /// A plain setting, which is no secret: the text itself.
+    Text(String),
 }
 
 impl Entry {
-    /// The variable as the vault is to compose it.
+    /// The variable as the vault is to compose it; `None` for a plain setting, which takes no key.
     #[must_use]
-    pub fn composed(&self) -> ComposedVariable {
+    pub fn composed(&self) -> Option<ComposedVariable> {
         let pieces = match &self.source {
             VariableSource::Key(name) => {
                 vec![Piece::whole(name.clone())]
             }
             VariableSource::Template(template) => template.pieces().to_vec(),
+            VariableSource::Text(_) => return None,
         };
-        ComposedVariable { variable: self.variable.clone(), pieces, when_missing: self.when_missing.clone() }
+        let when_missing = self.when_missing.clone();
+        Some(ComposedVariable { variable: self.variable.clone(), pieces, when_missing })
+    }
+
+    /// The text of a plain setting.
+    #[must_use]
+    pub fn setting(&self) -> Option<&str> {
+        match &self.source {
+            VariableSource::Text(text) => Some(text),
+            VariableSource::Key(_) | VariableSource::Template(_) => None,
+        }
     }
 
     #[must_use]
@@ -110,6 +124,7 @@ impl Entry {
         let pieces = match &self.source {
             VariableSource::Key(name) => return vec![name],
             VariableSource::Template(template) => template.pieces(),
+            VariableSource::Text(_) => return Vec::new(),
         };
         let named = pieces.iter().filter_map(|piece| match piece {
             Piece::Value { name, .. } => Some(name),
@@ -269,6 +284,10 @@ impl Reader {
                         |why| FileError { line, what: What::Template { variable: variable.clone(), why } };
                     sources.push(VariableSource::Template(Template::parse(text).map_err(why)?));
                 }
+                "value" => {
+                    let text = bounded(&variable, "value", item, line)?;
+                    sources.push(VariableSource::Text(text.to_owned()));
+                }
                 "required" => required = Some(boolean(field, item, line)?),
                 "optional" => optional = Some(boolean(field, item, line)?),
                 "default" => default = Some(bounded(&variable, "default", item, line)?.to_owned()),
@@ -282,6 +301,10 @@ impl Reader {
             (required.is_some() && optional.is_some()) || (default.is_some() && required == Some(true));
         if contradiction {
             return Err(FileError { line, what: What::Required { variable } });
+        }
+        let is_setting = sources.iter().any(|source| matches!(source, VariableSource::Text(_)));
+        if is_setting && (required.is_some() || optional.is_some() || default.is_some()) {
+            return Err(FileError { line, what: What::Setting { variable } });
         }
         let optional = optional.unwrap_or(required == Some(false));
         match (sources.pop(), sources.pop()) {

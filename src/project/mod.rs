@@ -1,6 +1,6 @@
 //! The project file: which keys a project needs, under which variables.
 //!
-//! It lies in a repository and was written by whoever wrote that, so it is a wish and no authority: it holds no values,
+//! It lies in a repository and was written by whoever wrote that, so it is a wish and no authority: it holds no secrets,
 //! it can run nothing, and what it asks for is handed out only once this user has approved it for that path ([`approval`]).
 //! This module reads and writes the file, remembers what was approved, and says how it stands with each variable. It asks
 //! nothing, prints nothing and opens no vault; `keyvault-exec` resolves what the file asks for, all at once.

@@ -19,19 +19,26 @@ pub(crate) const FILE_NAME: &str = ".keyvault.toml";
 /// directory. A path that is given back may still lead to something that is no file.
 #[must_use]
 pub(crate) fn find(folder: &Path, home: Option<&Path>) -> Option<PathBuf> {
+    all(folder, home).into_iter().next()
+}
+
+/// All files where [`find`] looks, the nearest first.
+#[must_use]
+pub(crate) fn all(folder: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     let home = home.and_then(|home| home.canonicalize().ok());
+    let mut files = Vec::new();
     for part in folder.ancestors() {
         let file = part.join(FILE_NAME);
         if fs::symlink_metadata(&file).is_ok() {
-            return Some(file);
+            files.push(file);
         }
         if ends_at(part, home.as_deref())
             || part.parent().is_none_or(|above| !untrusted::same_file_system(part, above))
         {
-            return None;
+            break;
         }
     }
-    None
+    files
 }
 
 /// The file's bytes, if nobody else than these could have written them.

@@ -26,6 +26,8 @@ pub(crate) enum Standing {
     Ready,
     /// It gets the text that stands in for its key.
     Default,
+    /// It is a plain setting.
+    Setting,
     /// It stays unset, for these reasons.
     LeftOut(Vec<Problem>),
     /// It refuses the whole, for these reasons.
@@ -40,6 +42,7 @@ impl Standing {
         match self {
             Self::Ready => "ready",
             Self::Default => "default",
+            Self::Setting => "setting",
             Self::LeftOut(_) => "left_out",
             Self::Wrong(_) => "refused",
             Self::NotApproved => "not_approved",
@@ -57,6 +60,9 @@ pub(crate) fn lines(
     let standing = |section: &Section, entry: &Entry| {
         if new.contains(&Ask::of(section, entry)) {
             return Standing::NotApproved;
+        }
+        if entry.setting().is_some() {
+            return Standing::Setting;
         }
         match states.iter().find(|(variable, _)| *variable == entry.variable).map(|(_, state)| state) {
             Some(State::Ready) => Standing::Ready,

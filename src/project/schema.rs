@@ -28,7 +28,7 @@ fn schema() -> Value {
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "keyvault project file",
-        "description": "The keys that a project needs, and their variables. It holds no values.",
+        "description": "The keys that a project needs, and their variables. It holds no secrets.",
         "type": "object",
         "additionalProperties": false,
         "properties": {
@@ -90,6 +90,10 @@ fn entry() -> Value {
                     { "not": { "pattern": "^(?:[^{}]|\\{\\{|\\}\\})*$" } },
                 ],
             },
+            "value": {
+                "description": "A plain setting, such as a port. Not a secret: this file is shared.",
+                "allOf": [{ "$ref": "#/definitions/text" }],
+            },
             "required": { "description": "Whether the command needs the key (the default).", "type": "boolean" },
             "optional": { "description": "Whether the key may be missing, disabled, expired, or revoked.", "type": "boolean" },
             "default": {
@@ -99,7 +103,17 @@ fn entry() -> Value {
             "description": { "description": "A note.", "allOf": [{ "$ref": "#/definitions/text" }] },
         },
         "allOf": [
-            { "oneOf": [{ "required": ["key"] }, { "required": ["template"] }] },
+            { "oneOf": [{ "required": ["key"] }, { "required": ["template"] }, { "required": ["value"] }] },
+            {
+                "not": {
+                    "required": ["value"],
+                    "anyOf": [
+                        { "required": ["required"] },
+                        { "required": ["optional"] },
+                        { "required": ["default"] },
+                    ],
+                },
+            },
             { "not": { "required": ["required", "optional"] } },
             {
                 "not": {

@@ -223,7 +223,7 @@ fn a_project_in_a_folder_without_letters_is_not_approved_anything_at_once() {
             &format!(
                 "
                 Wrote ~/{folder}/.keyvault.toml.
-                Remove the entries that are not secret. Import the values with `keyvault import .env`; `keyvault project check` shows what is missing.
+                Import the values with `keyvault import .env`; `keyvault project check` shows what is missing. Write a value that is not secret as {{ value = '3000' }}.
                 Without a prefix, nothing is approved yet. Review and approve it: keyvault project approve
                 "
             ),

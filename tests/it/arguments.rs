@@ -61,7 +61,8 @@ fn a_value_as_an_argument_is_refused_and_not_repeated() {
     let world = World::new();
     world.run(&["add", "stripe/live", "sk_live_abcdef"]).fails_with(2, "
             error: Values are not accepted as arguments, which other users, the shell history and logs can see.
-                   If the value was real, treat it as leaked. Run `keyvault add NAME`, which prompts for it.
+                   If the value was real, treat it as leaked: get a new one from its issuer.
+                   Then give it at a prompt: keyvault add stripe/live
         ");
     world.run(&["generate", "stripe/live", "sk_live_abcdef"]).fails_with(
         2,

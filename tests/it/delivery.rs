@@ -621,7 +621,7 @@ fn a_variable_with_a_files_path_is_not_given_another_value_as_well() {
         world.run(&arguments).fails_with(
             125,
             "
-                error: F would hold the path of a file, but an env-file or a default also sets it.
+                error: F would hold the path of a file, but an env-file or the project file also sets it.
                        Nothing was released. Use another variable for one of them.
             ",
         );
@@ -631,7 +631,7 @@ fn a_variable_with_a_files_path_is_not_given_another_value_as_well() {
     world.run(&["exec", "--docker-env", "F", "--", "env"]).fails_with(
         125,
         "
-            error: F would hold the path of a file, but an env-file or a default also sets it.
+            error: F would hold the path of a file, but an env-file or the project file also sets it.
                    Nothing was released. Use another variable for one of them.
         ",
     );

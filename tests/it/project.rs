@@ -94,7 +94,7 @@ fn everything_that_is_wrong_is_one_report_with_the_command_that_mends_each() {
     );
     let before = log(&world);
     let lines = [
-        "A <- dp/password: no such key (did you mean db/password?) (keyvault add dp/password)",
+        "A <- dp/password: no such key (did you mean db/password? If not: keyvault add dp/password)",
         "B <- b: not available to project files (tag project=never) (keyvault edit b --untag project)",
         "C <- old: expired on 2020-01-01 00:00 (keyvault edit old --expires 30d)",
         "D <- gone: revoked (keyvault rotate gone)",
@@ -180,9 +180,9 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
             STRIPE_KEY <- My-Shop/STRIPE_KEY
             lower <- My-Shop/lower
         ", "
-            warning: Left out because a project file may not set them: PATH.
+            warning: Left out because a project file may not set them: PATH. Set them in the shell.
             Wrote ~/My Shop!/.keyvault.toml.
-            Remove the entries that are not secret. Import the values with `keyvault import .env --prefix My-Shop/`; `keyvault project check` shows what is missing.
+            Import the values with `keyvault import .env`; `keyvault project check` shows what is missing. Write a value that is not secret as { value = '3000' }.
         ");
 
     let text = std::fs::read_to_string(folder.join(FILE)).unwrap();
@@ -212,7 +212,7 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
               lower <- My-Shop/lower: not approved (keyvault project approve)
         ",
     );
-    run_in(&world, &folder, &["import", ".env", "--prefix", "My-Shop/", "--on-conflict", "skip"]).ok();
+    run_in(&world, &folder, &["import", ".env", "--on-conflict", "skip"]).ok();
     let shown = run_in(&world, &folder, &["exec", "--only", "STRIPE_KEY", "--", "printenv", "STRIPE_KEY"]);
     assert_eq!(shown.ok().out, format!("{value}\n"));
     run_in(&world, &folder, &["project", "add", "a"]).ok();
@@ -348,7 +348,7 @@ fn a_value_in_the_place_of_a_name_is_not_repeated() {
 #[test]
 fn an_unknown_field_names_the_nearest_one_and_its_line() {
     let world = filled();
-    let fields = "key, template, required, optional, default, description.";
+    let fields = "key, template, value, required, optional, default, description.";
     let hint = |text: String| format!("       {text}\n");
     for (text, said) in [
         (
@@ -369,12 +369,12 @@ fn an_unknown_field_names_the_nearest_one_and_its_line() {
         (
             "[profiles.p]\nkeys = {}\nscope = 'x'\n",
             "3: unknown field scope.\n".to_owned()
-                + &hint("Known fields: keys. Values never go in this file.".to_owned()),
+                + &hint("Known fields: keys. Secrets never go in this file.".to_owned()),
         ),
         (
-            "[keys]\nA = { value = 'x' }\n",
-            "2: unknown field value.\n".to_owned()
-                + &hint(format!("Known fields: {fields} Values never go in this file.")),
+            "[keys]\nA = { secret = 'x' }\n",
+            "2: unknown field secret.\n".to_owned()
+                + &hint(format!("Known fields: {fields} Secrets never go in this file.")),
         ),
         ("[keys]\nA = 1\n", "2: A is not the name of a key, or a table.\n".to_owned()),
         ("[keys]\nA = 'a'\nA = 'b'\n", "3: it is not TOML: duplicate key.\n".to_owned()),

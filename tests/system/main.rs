@@ -50,6 +50,7 @@ mod project;
 mod project_schema;
 mod prompt;
 mod public_keys;
+mod readme;
 mod recover;
 mod restore;
 mod rollback_alarm;

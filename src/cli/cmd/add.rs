@@ -10,9 +10,11 @@ use super::generate;
 use crate::cli::args::{Metadata, named};
 use crate::cli::context::{self, Context, STDIN};
 use crate::cli::errors::Failure;
+use crate::cli::resembling;
 use crate::cli::value;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::SecretBytes;
+use keyvault_core::text::resembles_a_secret;
 use keyvault_os::fs::private;
 use keyvault_os::terminal::prompt;
 use keyvault_vault::{Origin, key};
@@ -29,8 +31,8 @@ const MAX_TYPED: usize = 64 << 10;
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// The key's name, such as stripe/live
-    #[arg(value_parser = named::<KeyName>)]
-    name: KeyName,
+    #[arg(value_parser = typed_name)]
+    name: TypedName,
     /// Refused: here, so that it can be refused without being repeated.
     #[arg(hide = true)]
     value: Vec<OsString>,
@@ -42,25 +44,45 @@ pub(crate) struct Add {
     /// Keep the final newline of a single line from stdin
     #[arg(long, conflicts_with = "file")]
     exact: bool,
+    /// Do not ask about a name that looks like a value
+    #[arg(long)]
+    yes: bool,
+}
+
+/// The name as it was typed.
+#[derive(Debug, Clone)]
+enum TypedName {
+    Name(KeyName),
+    /// `NAME=VALUE`, without the value; the name, if it is one that may be repeated.
+    Assignment(Option<KeyName>),
+}
+
+fn typed_name(text: &str) -> Result<TypedName, String> {
+    match text.split_once('=') {
+        // The other way round, or padding at the end of a value: not a name.
+        Some((name, _)) => {
+            let name = KeyName::parse(name).ok();
+            Ok(TypedName::Assignment(name.filter(|name| !resembles_a_secret(name.as_str()))))
+        }
+        None => named(text).map(TypedName::Name),
+    }
 }
 
 impl Add {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
-        if !self.value.is_empty() {
-            return Err(Failure::usage(
-                "Values are not accepted as arguments, which other users, the shell history and logs can see.",
-                Some(
-                    "If the value was real, treat it as leaked. Run `keyvault add NAME`, which prompts for it.",
-                ),
-            ));
-        }
+        let name = match self.name {
+            TypedName::Name(name) if self.value.is_empty() => name,
+            TypedName::Name(name) => return Err(value_as_argument(Some(&name))),
+            TypedName::Assignment(name) => return Err(value_as_argument(name.as_ref())),
+        };
+        resembling::confirm(context, &name, self.yes)?;
         let source = GivenValue { file: self.file.as_deref(), stdin: false, exact: self.exact };
         source.refuse_typed()?;
         // Before a value is asked for: at the next hidden prompt a tired user types the passphrase.
         let (mut vault, access) = context.open_with_access()?;
-        key::check_new(&mut vault, &access, &self.name, self.metadata.env.as_ref())
+        key::check_new(&mut vault, &access, &name, self.metadata.env.as_ref())
             .map_err(|error| Failure::of(error, vault.path()))?;
-        let value = source.read(context, &self.name)?;
+        let value = source.read(context, &name)?;
         if value.is_empty() && self.file.as_deref().is_none_or(|file| file == Path::new("-")) {
             return Err(Failure::usage(
                 "The value is empty. The program that should have written it may have failed.",
@@ -71,19 +93,25 @@ impl Add {
             context.ui.warn("The value is empty.");
         }
         let size = value::size_in_lines(value.expose());
-        let created = generate::create(
-            context,
-            (vault, access),
-            self.name,
-            self.metadata,
-            Origin::Given(value),
-            false,
-        )?;
+        let created =
+            generate::create(context, (vault, access), name, self.metadata, Origin::Given(value), false)?;
         if let Some(size) = size {
             context.ui.note(&size);
         }
         Ok(created)
     }
+}
+
+/// The failure for a value on the command line, which is not repeated.
+fn value_as_argument(name: Option<&KeyName>) -> Failure {
+    let name = name.filter(|name| !resembles_a_secret(name.as_str()));
+    let name = name.map_or("NAME", KeyName::as_str);
+    Failure::usage(
+        "Values are not accepted as arguments, which other users, the shell history and logs can see.",
+        Some(&format!(
+            "If the value was real, treat it as leaked: get a new one from its issuer.\nThen give it at a prompt: keyvault add {name}"
+        )),
+    )
 }
 
 /// Where a value that is not generated comes from.

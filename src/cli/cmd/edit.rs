@@ -4,12 +4,14 @@ use clap::Args;
 use keyvault_vault::key;
 
 use crate::cli::args::named;
+use crate::cli::cmd::project::mentions;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson};
 use crate::cli::prompt;
+use crate::cli::resembling;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
 use keyvault_vault::Edit as Change;
 
@@ -101,6 +103,9 @@ impl Edit {
                 Some("Use `--yes` to confirm."),
             ));
         }
+        if let Some(renamed) = &change.rename {
+            resembling::confirm(context, renamed, self.yes)?;
+        }
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         if self.public && !self.yes {
@@ -126,6 +131,9 @@ impl Edit {
         } else {
             let facts: Vec<_> = key_records.iter().map(|key| view::facts(key, now, &context.ui)).collect();
             context.ui.confirm_facts(&facts.join("\n"))?;
+        }
+        if let Some(renamed) = &change.rename {
+            mentions::warn_of(context, &self.names, Some(renamed));
         }
         Ok(code::DONE)
     }

@@ -8,6 +8,7 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
+use crate::cli::resembling;
 use keyvault_core::name::KeyName;
 use keyvault_core::recipe::{Alphabet, Recipe, RecipeError, ValueKind};
 use keyvault_vault::{Access, KeyRecord, NewKey, Origin, Vault};
@@ -39,6 +40,9 @@ pub(crate) struct Generate {
     /// Print only the value, on stdout
     #[arg(long)]
     print: bool,
+    /// Do not ask about a name that looks like a value
+    #[arg(long)]
+    yes: bool,
 }
 
 fn recipe_names() -> [&'static str; ValueKind::ALL.len()] {
@@ -66,6 +70,7 @@ impl Generate {
             Some(alphabet) => Recipe::of_alphabet(self.recipe, alphabet, self.length, prefix),
         }
         .map_err(Failure::recipe)?;
+        resembling::confirm(context, &self.name, self.yes)?;
         let opened = context.open_with_access()?;
         create(context, opened, self.name, self.metadata, Origin::Recipe(recipe), self.print)
     }

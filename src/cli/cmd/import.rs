@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::cli::args::named;
+use crate::cli::cmd::project::naming::Naming;
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
@@ -12,23 +13,25 @@ use crate::cli::output;
 use crate::cli::value;
 use crate::exchange::{self, Entry, Parsed, Strays};
 use keyvault_core::name::{KeyName, NameError, Scope};
-use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming, key};
+use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming, VaultError, key};
 
 /// The longest file that is taken in, in bytes.
 const MAX_FILE: usize = 16 << 20;
 
 /// Import a .env or JSON file.
 ///
-/// Each key is named after its variable, with --prefix in front. A .env file is read as the npm package `dotenv` 18 reads
+/// Each key is named after its variable, with --prefix in front. In a project, the prefix is the project's: the name of its
+/// folder, or what the keys in its project file begin with; a variable that the project file has gets the key named there. A
+/// .env file is read as the npm package `dotenv` 18 reads
 /// it; lines that are no assignment are skipped and listed by number. JSON must be an object: numbers, booleans, and lists
 /// are imported as they are written, and a member of an object within it as NAME/MEMBER. All keys are imported or none.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file, or - for stdin
     file: PathBuf,
-    /// How each key's name starts, such as shop/
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    prefix: String,
+    /// How each key's name starts, such as shop/, instead of the project's prefix; '' for none
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
     /// Join the names of nested JSON objects with this text, such as _, instead of /
     #[arg(long, value_name = "TEXT", default_value = "/", hide_default_value = true)]
     flatten: String,
@@ -72,7 +75,17 @@ impl Import {
             cut: parsed.cut().map(str::to_owned).collect(),
             dangerous: Vec::new(),
         };
-        let (incoming, dangerous) = self.name_keys(parsed.entries)?;
+        let naming = self.naming()?;
+        let is_setting = |entry: &Entry| entry.env_name().is_ok_and(|variable| naming.is_setting(&variable));
+        let (settings, entries): (Vec<_>, Vec<_>) = parsed.entries.into_iter().partition(is_setting);
+        if !settings.is_empty() {
+            let settings: Vec<_> = settings.iter().map(|entry| entry.variable.as_str()).collect();
+            context.ui.warn(&format!(
+                "Left out because the project file has values for them: {}.",
+                output::harmless_line(&settings.join(", "))
+            ));
+        }
+        let (incoming, dangerous) = Self::name_keys(entries, &naming)?;
         if !dangerous.is_empty() {
             context.ui.warn(&format!(
                 "Left out because they make programs run code, or belong to keyvault: {}.",
@@ -86,28 +99,46 @@ impl Import {
             ));
         }
         let left = LeftInFile { dangerous, ..left };
-        let (mut vault, access) = context.open_with_access()?;
-        let path = vault.path().to_owned();
         let scopes = self.scope.iter().cloned().collect();
-        let total = incoming.len();
-        let progress = context.ui.progress("importing", total);
         let import = Incomings {
             incoming,
             scopes: &scopes,
             conflict: self.on_conflict.into(),
             source: self.file.file_name().and_then(|name| name.to_str()).unwrap_or("-"),
         };
-        let imported = context.with_world(|world| {
-            let step = |done| progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
-            let imported = if self.dry_run {
-                key::preview_import(&mut vault, &access, &import)
+        let imported = store(context, import, self.dry_run)?.map_err(|(error, path)| {
+            let taken = matches!(error, VaultError::KeysExist(_)) && self.prefix.is_none();
+            let failure = Failure::of(error, &path);
+            if taken && !naming.prefix.is_empty() {
+                failure.because("If they are another project's, choose a prefix of your own: --prefix NAME/")
             } else {
-                key::import(&mut vault, &access, world, import, &step)
-            };
-            imported.map_err(|error| Failure::of(error, &path))
-        });
-        progress.finish_and_clear();
-        self.report(context, &imported?, &left, &shown)
+                failure
+            }
+        })?;
+        self.report(context, &imported, &left, &shown, &naming)
+    }
+
+    /// The names of the keys: with the prefix that was given, or as in the project here.
+    fn naming(&self) -> Result<Naming, Failure> {
+        if let Some(prefix) = self.prefix.clone() {
+            return Ok(Naming::with_prefix(prefix));
+        }
+        let naming = Naming::here()?.unwrap_or_default();
+        // A file that came with a repository must not choose which of the owner's keys get new values.
+        if let Some((file, false)) = &naming.file
+            && self.on_conflict == OnConflict::Replace
+        {
+            return Err(Failure::refused(
+                &format!(
+                    "{} would choose the keys to replace, and it is not approved.",
+                    output::harmless_line(&file.display().to_string())
+                ),
+                Some(
+                    "Nothing was changed. Approve it with `keyvault project approve`, or name the keys with `--prefix`.",
+                ),
+            ));
+        }
+        Ok(naming)
     }
 
     fn reads_stdin(&self) -> bool {
@@ -126,13 +157,16 @@ impl Import {
     }
 
     /// Names for the keys. Variables that run code are left out and listed; what is no name at all refuses the file.
-    fn name_keys(&self, entries: Vec<Entry>) -> Result<(Vec<Incoming>, Vec<String>), Failure> {
+    fn name_keys(entries: Vec<Entry>, naming: &Naming) -> Result<(Vec<Incoming>, Vec<String>), Failure> {
         let mut incoming = Vec::with_capacity(entries.len());
         let mut dangerous = Vec::new();
         let mut wrong = Vec::new();
         for entry in entries {
-            let name = KeyName::parse(&format!("{}{}", self.prefix, entry.variable));
-            match (entry.env_name(), name) {
+            let variable = entry.env_name();
+            let named = variable.as_ref().ok().and_then(|variable| naming.key_of(variable)).cloned();
+            let name =
+                named.map_or_else(|| KeyName::parse(&format!("{}{}", naming.prefix, entry.variable)), Ok);
+            match (variable, name) {
                 (Ok(variable), Ok(name)) => incoming.push(Incoming { name, variable, value: entry.value }),
                 (Err(NameError::RunsCode | NameError::Reserved), _) => dangerous.push(entry.variable),
                 (Err(error), _) | (Ok(_), Err(error)) => {
@@ -157,6 +191,7 @@ impl Import {
         imported: &Imported,
         left: &LeftInFile,
         shown: &str,
+        naming: &Naming,
     ) -> Result<u8, Failure> {
         let ui = &context.ui;
         if ui.json {
@@ -168,32 +203,78 @@ impl Import {
                 "left_out": left.dangerous,
                 "skipped_lines": left.skipped.runs(),
                 "cut_at_hash": left.cut,
+                "prefix": naming.prefix,
                 "dry_run": self.dry_run,
             }))?;
             return Ok(code::DONE);
         }
         let verb = if self.dry_run { "Would import" } else { "Imported" };
-        let count =
-            |names: &[KeyName], what: &str| (!names.is_empty()).then(|| format!("{} {what}", names.len()));
-        let counts = [
-            count(&imported.created, "new"),
-            count(&imported.replaced, "updated"),
-            count(&imported.skipped, "unchanged"),
-        ];
-        let counts: Vec<_> = counts.into_iter().flatten().collect();
-        ui.note(&format!("{verb} {shown}: {}.", counts.join(", ")));
+        ui.note(&format!("{verb} {shown}: {}.", counted(imported)));
+        if self.prefix.is_none() && !naming.prefix.is_empty() {
+            let example =
+                [&imported.created, &imported.replaced, &imported.skipped].into_iter().flatten().next();
+            let example = example.map(|name| format!(", such as {name}")).unwrap_or_default();
+            ui.note(&format!(
+                "The names begin with the project's prefix{example}. `--prefix ''` imports without it."
+            ));
+        }
         if self.dry_run || self.reads_stdin() {
             return Ok(code::DONE);
         }
-        if left.is_empty() {
-            let path = output::quoted(&self.file);
-            ui.note(&format!(
-                "The file still contains the plaintext values. Once everything works without it, delete it:\n  rm {path}\nIf git tracks it, also run `git rm --cached {path}` and rotate the keys that were pushed."
-            ));
-        } else {
-            ui.note("The file still contains the plaintext values, and some that were not imported. Keep it until they are.");
+        advise_to_delete(context, &[&self.file], left.is_empty());
+        if self.prefix.is_none() && naming.file.is_none() && !naming.prefix.is_empty() {
+            ui.note("Next: `keyvault project init` records the keys, so that `keyvault exec -- COMMAND` finds them.");
         }
         Ok(code::DONE)
+    }
+}
+
+/// Imports keys, or only says what an import would do. The error comes with the vault's path.
+pub(super) fn store(
+    context: &mut Context,
+    import: Incomings<'_>,
+    dry_run: bool,
+) -> Result<Result<Imported, (VaultError, PathBuf)>, Failure> {
+    let (mut vault, access) = context.open_with_access()?;
+    let path = vault.path().to_owned();
+    let progress = context.ui.progress("importing", import.incoming.len());
+    let imported = context.with_world(|world| {
+        let step = |done| progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
+        Ok(if dry_run {
+            key::preview_import(&mut vault, &access, &import)
+        } else {
+            key::import(&mut vault, &access, world, import, &step)
+        })
+    });
+    progress.finish_and_clear();
+    Ok(imported?.map_err(|error| (error, path)))
+}
+
+/// `3 new, 1 unchanged`
+pub(super) fn counted(imported: &Imported) -> String {
+    let count =
+        |names: &[KeyName], what: &str| (!names.is_empty()).then(|| format!("{} {what}", names.len()));
+    let counts = [
+        count(&imported.created, "new"),
+        count(&imported.replaced, "updated"),
+        count(&imported.skipped, "unchanged"),
+    ];
+    counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Advises to delete imported files, or to keep them where not all of their values were imported.
+pub(super) fn advise_to_delete(context: &Context, files: &[&Path], all_imported: bool) {
+    let (one, several) =
+        ("The file still contains the plaintext values", "The files still contain the plaintext values");
+    let (subject, them) = if files.len() == 1 { (one, "it") } else { (several, "them") };
+    if all_imported {
+        let paths = files.iter().map(|path| output::quoted(path)).collect::<Vec<_>>().join(" ");
+        let track = if files.len() == 1 { "it" } else { "one of them" };
+        context.ui.note(&format!(
+            "{subject}. Once everything works without {them}, delete {them}:\n  rm {paths}\nIf git tracks {track}, also run `git rm --cached {paths}` and rotate the keys that were pushed."
+        ));
+    } else {
+        context.ui.note(&format!("{subject}, and some that were not imported. Keep {them} until they are."));
     }
 }
 
@@ -240,7 +321,7 @@ pub(super) fn warn_of_lost_values(context: &Context, parsed: &Parsed) {
 }
 
 /// Warns of surprises in the file, a line each.
-fn point_out(context: &Context, parsed: &Parsed, shown: &str) {
+pub(super) fn point_out(context: &Context, parsed: &Parsed, shown: &str) {
     let list = |names: Vec<&str>| output::harmless_line(&names.join(", "));
     warn_of_skipped_lines(context, &parsed.strays, shown);
     warn_of_lost_values(context, parsed);

@@ -62,7 +62,7 @@ impl Init {
             }
             context
                 .ui
-                .note("Next: `keyvault unlock`, then `keyvault import .env` or `keyvault generate NAME`.");
+                .note("Next: `keyvault unlock`, then `keyvault project init --import` in a project, or `keyvault generate NAME`.");
         }
         Ok(code::DONE)
     }

@@ -5,6 +5,7 @@ use keyvault_core::clock::Moment;
 use keyvault_vault::{Access, KeyRecord, RemovedKey, Vault, VaultError, key};
 
 use crate::cli::args::named;
+use crate::cli::cmd::project::mentions;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
@@ -51,7 +52,7 @@ impl Remove {
                 self.confirm(context, name)?;
             }
         }
-        if self.wipe {
+        let told = if self.wipe {
             let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
                 key::wipe(vault, access, world, &self.names)
             })?;
@@ -63,7 +64,9 @@ impl Remove {
                 })?;
             let until = |removed: &RemovedKey| Some(removed.until());
             tell(context, "Removed", removed.iter().map(|removed| (&removed.key, until(removed))))
-        }
+        };
+        mentions::warn_of(context, &self.names, None);
+        told
     }
 
     /// Any other error than that there is no such key may be in the way of the removal too, and is reported there.

@@ -1,12 +1,14 @@
 //! Remedies for what is wrong with keys that are asked for.
 
 use std::path::Path;
+use std::slice::from_ref;
 
+use keyvault_core::name::KeyName;
 use keyvault_core::name::refused::Refused;
 use keyvault_exec::fit::Misfit;
 use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 
-use keyvault_vault::{GrantedTo, TokenKind};
+use keyvault_vault::{GrantedTo, TokenKind, hides_its_name};
 
 use super::sentences::looks_like_a_value;
 use super::{Failure, code};
@@ -40,15 +42,76 @@ fn is_missing(problem: &Problem) -> bool {
     }
 }
 
-/// Everything that is wrong with what was asked for, a line each.
-pub(in crate::cli) fn lines(Refusal { problems, misfits }: &Refusal) -> impl Iterator<Item = String> {
-    problems.iter().map(problem_line).chain(misfits.iter().map(misfit_line))
+/// Everything that is wrong with what was asked for, a line each; many missing keys share one.
+pub(in crate::cli) fn lines(Refusal { problems, misfits }: &Refusal) -> Vec<String> {
+    let missing = many_missing(problems);
+    let mut lines = Vec::new();
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|(wanted, near)| named(wanted, *near)).collect();
+        lines.push(format!("no such key: {}", names.join(", ")));
+    }
+    let others = problems.iter().filter(|problem| missing.is_empty() || as_missing(problem).is_none());
+    lines.extend(others.map(problem_line).chain(misfits.iter().map(misfit_line)));
+    lines
+}
+
+/// How to get many missing keys: those that have another name, and the others.
+pub(in crate::cli) fn remedy_for_many(Refusal { problems, .. }: &Refusal) -> Option<String> {
+    let missing = many_missing(problems);
+    let (first, _) = missing.first()?;
+    let renamed = missing.iter().find_map(|(wanted, near)| Some((wanted, (*near)?)));
+    Some(match renamed {
+        Some((wanted, near)) => format!(
+            "If a key has another name, rename it, for example: keyvault edit {near} --rename {wanted}\n\
+             Add the others with `keyvault add NAME`, or import them from a file: keyvault import .env"
+        ),
+        None => format!(
+            "Add them, for example: keyvault add {first}\n\
+             Or import them from a file: keyvault import .env"
+        ),
+    })
+}
+
+/// A missing key, and one that was probably meant.
+type MissingKey<'p> = (&'p KeyName, Option<&'p KeyName>);
+
+/// The keys that are missing, if they are too many for a line and a remedy each.
+fn many_missing(problems: &[Problem]) -> Vec<MissingKey<'_>> {
+    const MANY: usize = 3;
+    let mut missing = Vec::new();
+    for key in problems.iter().filter_map(as_missing) {
+        if !missing.contains(&key) {
+            missing.push(key);
+        }
+    }
+    if missing.len() < MANY { Vec::new() } else { missing }
+}
+
+/// The name of a missing key, unless it looks like a value.
+fn as_missing(problem: &Problem) -> Option<MissingKey<'_>> {
+    match problem {
+        Problem::Asked { problem, .. } => as_missing(problem),
+        Problem::Missing { wanted, near } if !hides_its_name(from_ref(wanted), near.as_ref()) => {
+            // Among many, names that are merely alike are no help: their neighbors are missing too.
+            let without_prefix = |near: &&KeyName| {
+                wanted.as_str().strip_suffix(near.as_str()).is_some_and(|prefix| prefix.ends_with('/'))
+            };
+            Some((wanted, near.as_ref().filter(without_prefix)))
+        }
+        _ => None,
+    }
+}
+
+fn named(wanted: &KeyName, near: Option<&KeyName>) -> String {
+    near.map_or_else(|| wanted.to_string(), |near| format!("{wanted} (did you mean {near}?)"))
 }
 
 fn refusal(refusal: &Refusal) -> Failure {
     let only_missing = only_missing(refusal);
     let (code, kind) = if only_missing { (code::NOT_FOUND, "not_found") } else { (code::REFUSED, "refused") };
-    let message = refusal.told(problem_line, misfit_line);
+    let lines = lines(refusal).into_iter().map(|line| format!("\n  {line}"));
+    let message = format!("Cannot release the keys:{}", lines.collect::<String>());
+    let many = remedy_for_many(refusal);
     let problems = &refusal.problems;
     let any = |kind: fn(&Problem) -> bool| problems.iter().any(kind);
     let bearers: Vec<_> = problems.iter().filter_map(ungranted_to).collect();
@@ -87,12 +150,13 @@ fn refusal(refusal: &Refusal) -> Failure {
         (limited, "The open session is limited. Open a full one, which ends it: keyvault unlock"),
         (token.is_some(), see_token.as_deref().unwrap_or_default()),
         (
-            only_missing && bearers.is_empty() && !only_swapped
+            only_missing && bearers.is_empty() && !only_swapped && many.is_none()
                 || any(|problem| matches!(problem, Problem::NothingLeft)),
             "Run `keyvault list` to see all keys with their variables, scopes and status.",
         ),
     ];
-    let hint: Vec<_> = remedies.iter().filter(|(fits, _)| *fits).map(|(_, remedy)| *remedy).collect();
+    let remedies = remedies.iter().filter(|(fits, _)| *fits).map(|(_, remedy)| *remedy);
+    let hint: Vec<_> = many.as_deref().into_iter().chain(remedies).collect();
     Failure::new(code, kind, message, (!hint.is_empty()).then(|| hint.join("\n")).as_deref())
 }
 
@@ -100,6 +164,12 @@ fn refusal(refusal: &Refusal) -> Failure {
 pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
     match problem {
         Problem::Asked { variable, problem: asked } => {
+            if let Problem::Missing { wanted, near: Some(near) } = &**asked
+                && !hides_its_name(from_ref(wanted), Some(near))
+            {
+                let add = format!("keyvault add {wanted}");
+                return format!("{variable} <- {wanted}: no such key (did you mean {near}? If not: {add})");
+            }
             let mend = mend(asked).map(|command| format!(" ({command})")).unwrap_or_default();
             format!("{variable} <- {}{mend}", problem_line(asked))
         }
@@ -149,7 +219,8 @@ fn is_unapproved(problem: &Problem) -> bool {
 fn mend(problem: &Problem) -> Option<String> {
     match problem {
         Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => None,
-        Problem::Missing { wanted, .. } => Some(format!("keyvault add {wanted}")),
+        // Where another key was probably meant, a second remedy would contradict that.
+        Problem::Missing { wanted, near: None } => Some(format!("keyvault add {wanted}")),
         Problem::Expired { name, .. } => Some(format!("keyvault edit {name} --expires 30d")),
         Problem::Disabled(name) => Some(format!("keyvault enable {name}")),
         Problem::Revoked(name) => Some(format!("keyvault rotate {name}")),

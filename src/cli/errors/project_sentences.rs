@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 
 use crate::project::{Ask, FileError, PlaceError, Profile, ProjectFile, What};
-use keyvault_core::name::KeyName;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::similar::nearest;
+use keyvault_core::name::{EnvName, KeyName};
 use keyvault_os::fs::modes::Modes;
 
 use super::file_sentences;
@@ -24,7 +24,7 @@ impl Failure {
             What::Field { near, known, .. } => {
                 let known = known.join(", ");
                 remedy(&near.map_or_else(
-                    || format!("Known fields: {known}. Values never go in this file."),
+                    || format!("Known fields: {known}. Secrets never go in this file."),
                     |near| format!("Did you mean `{near}`? Known fields: {known}."),
                 ))
             }
@@ -34,7 +34,11 @@ impl Failure {
                 remedy("Put the value in the vault (`keyvault add NAME`), and its name in this file.")
             }
             What::Extends => remedy("For example: extends = \"../.keyvault.toml\""),
+            What::Type { field, .. } if field == "value" => {
+                remedy("Put quotes around it, as in: PORT = { value = \"3000\" }")
+            }
             What::Source { .. } => remedy("Give it exactly one of them."),
+            What::Setting { .. } => remedy("Leave them out, or use a key with a default."),
             What::Required { .. } => {
                 remedy("An entry is required unless it has `optional = true` or a default.")
             }
@@ -149,6 +153,19 @@ pub(in crate::cli) fn not_approved(path: &Path, new: &BTreeSet<Ask>) -> Failure 
     )
 }
 
+/// Settings of a file that nobody approved, where a token is used.
+pub(in crate::cli) fn unapproved_settings(variables: &[&EnvName]) -> Failure {
+    let variables: Vec<_> = variables.iter().map(|variable| variable.as_str()).collect();
+    Failure::new(
+        code::REFUSED,
+        "not_approved",
+        format!("The project file's own values are not approved: {}.", variables.join(", ")),
+        Some(
+            "Nothing was released. Approve them with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.",
+        ),
+    )
+}
+
 pub(in crate::cli) fn not_remembered(error: &io::Error) -> Failure {
     Failure::failed(
         &format!("The approval could not be saved: {}.", reason(error)),
@@ -169,6 +186,9 @@ pub(in crate::cli) fn logged_line(ask: &Ask) -> String {
 
 fn line(ask: &Ask, shown: impl Fn(&str) -> String) -> String {
     let profile = ask.profile.as_ref().map(|profile| format!("[{profile}] ")).unwrap_or_default();
+    if let Some(value) = &ask.value {
+        return format!("{profile}{} = {}", ask.variable, quoted(value));
+    }
     let source = match (&ask.key, &ask.template) {
         (Some(name), _) => shown(name),
         (None, template) => quoted(template.as_deref().unwrap_or_default()),

@@ -125,4 +125,32 @@ mod tests {
             assert!(!entries(FILES, page).is_empty() && !entries(EXIT_STATUS, page).is_empty(), "{page}");
         }
     }
+
+    /// The variables of all commands, as README.md has them.
+    fn variables() -> String {
+        let mut table = "| variable | meaning |\n| --- | --- |\n".to_owned();
+        for block in ENVIRONMENT.split("\n\n").filter(|block| !block.starts_with("[keyvault]")) {
+            let mut lines = block.lines().skip(1);
+            while let (Some(names), Some(text)) = (lines.next(), lines.next()) {
+                let names = names.split(", ").map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                table.push_str(&format!("| {names} | {} |\n", text.trim()));
+            }
+        }
+        table
+    }
+
+    #[test]
+    fn the_readme_has_every_variable() {
+        const HEADING: &str = "### Environment variables\n\n";
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        let page = std::fs::read_to_string(&path).unwrap_or_default();
+        let (before, after) = page.split_once(HEADING).unwrap_or_default();
+        let (_, after) = after.split_once("## ").unwrap_or_default();
+        let current = format!("{before}{HEADING}{}\n## {after}", variables());
+        if std::env::var_os("KEYVAULT_WRITE").is_some() {
+            let _ = std::fs::write(&path, &current);
+        } else {
+            assert!(page == current, "KEYVAULT_WRITE=1 cargo test --lib help writes README.md anew");
+        }
+    }
 }

@@ -104,20 +104,13 @@ impl Refusal {
     }
 }
 
-impl Refusal {
-    /// The message, with a line of these words for each problem.
-    #[must_use]
-    pub fn told(&self, problem: impl Fn(&Problem) -> String, misfit: impl Fn(&Misfit) -> String) -> String {
-        let lines = self.problems.iter().map(problem).chain(self.misfits.iter().map(misfit));
-        lines.fold("Cannot release the keys:".to_owned(), |told, line| told + "\n  " + &line)
-    }
-}
-
 impl std::error::Error for Refusal {}
 
 impl Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.told(ToString::to_string, ToString::to_string))
+        f.write_str("Cannot release the keys:")?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))?;
+        self.misfits.iter().try_for_each(|misfit| write!(f, "\n  {misfit}"))
     }
 }
 

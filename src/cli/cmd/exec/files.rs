@@ -44,6 +44,8 @@ pub(super) struct Request {
     pub(super) selection: Selection,
     /// Variables with values of an env-file's own.
     pub(super) literals: Vec<(EnvName, SecretBytes)>,
+    /// Plain settings of the project file. The caller's own variable takes precedence.
+    pub(super) settings: Vec<(EnvName, String)>,
 }
 
 impl FromFiles {
@@ -60,7 +62,7 @@ impl FromFiles {
         machine: &Machine,
     ) -> Result<Request, Failure> {
         let selection = Selection { apart: wanted.keys(), ..choice.selection() };
-        let mut request = Request { selection, literals: Vec::new() };
+        let mut request = Request { selection, literals: Vec::new(), settings: Vec::new() };
         for path in &self.env_file {
             read_env_file(context, path, &mut request)?;
         }
@@ -118,6 +120,11 @@ impl FromFiles {
             return Err(project_sentences::asks_for_nothing(&found.path, &found.file, profile));
         }
         let approved = gate::approve(context, found, &entries, machine, self.defaults)?;
+        let settings = approved
+            .settings(&entries)
+            .map_err(|unapproved| project_sentences::unapproved_settings(&unapproved))?;
+        let settings = settings.into_iter().map(|(variable, text)| (variable.clone(), text.to_owned()));
+        request.settings.extend(settings);
         request.selection.composed.extend(approved.composed(&entries));
         Ok(())
     }
@@ -164,28 +171,33 @@ fn read_env_file(context: &Context, path: &Path, request: &mut Request) -> Resul
     Ok(())
 }
 
-/// Bytes that an env-file's own values take in the environment, and defaults would, all of them.
-pub(super) fn weight(selection: &Selection, literals: &[(EnvName, SecretBytes)]) -> usize {
+/// Bytes that an env-file's own values and plain settings take in the environment, and defaults would, all of them.
+pub(super) fn weight(Request { selection, literals, settings }: &Request) -> usize {
     let weigh = |variable: &EnvName, value: usize| variable.as_str().len() + value + 2 + size_of::<usize>();
     let default = |composed: &ComposedVariable| {
         Some(weigh(&composed.variable, composed.when_missing.default.as_ref()?.len()))
     };
     let defaults: usize = selection.composed.iter().filter_map(default).sum();
-    defaults + literals.iter().map(|(variable, value)| weigh(variable, value.len())).sum::<usize>()
+    let settings: usize = settings.iter().map(|(variable, text)| weigh(variable, text.len())).sum();
+    defaults + settings + literals.iter().map(|(variable, value)| weigh(variable, value.len())).sum::<usize>()
 }
 
-/// Refuses texts, an env-file's own and defaults, that cannot stand where they belong: under a variable that is to hold
+/// Refuses texts, an env-file's own, settings, and defaults, that cannot stand where they belong: under a variable that is to hold
 /// a file's path, or in docker's env-file.
-fn refuse_misplaced(Request { selection, literals }: &Request, wanted: &Deliveries) -> Result<(), Failure> {
+fn refuse_misplaced(request: &Request, wanted: &Deliveries) -> Result<(), Failure> {
+    let Request { selection, literals, settings } = request;
+    let settings = settings.iter().map(|(variable, text)| (variable, text.as_bytes()));
     let defaults = selection.composed.iter().filter_map(|composed| {
         let default = composed.when_missing.default.as_ref().filter(|_| !composed.when_missing.unapproved);
         default.map(|default| (&composed.variable, default.as_bytes()))
     });
-    for (variable, text) in literals.iter().map(|(name, text)| (name, text.expose())).chain(defaults) {
+    for (variable, text) in
+        literals.iter().map(|(name, text)| (name, text.expose())).chain(settings).chain(defaults)
+    {
         if wanted.file_variables().any(|taken| taken == variable) {
             return Err(Failure::usage(
                 &format!(
-                    "{variable} would hold the path of a file, but an env-file or a default also sets it."
+                    "{variable} would hold the path of a file, but an env-file or the project file also sets it."
                 ),
                 Some("Nothing was released. Use another variable for one of them."),
             ));

@@ -52,7 +52,7 @@ use keyvault_vault::key;
 ///
 /// Masking covers each value, each of its lines, and its common encodings: base64, hex, URL and JSON escapes. Under CI
 /// (where $CI is set), output that is neither a terminal nor a file is masked by default, and a line on standard error says
-/// how often if it goes elsewhere than the log. Not masked are keys marked as public, defaults of the project file, values
+/// how often if it goes elsewhere than the log. Not masked are keys marked as public, settings and defaults of the project file, values
 /// under four bytes, blanks, integers of up to five digits, and the words true, false, yes, no, on, off, null, none, and
 /// localhost. Text that may be the beginning of
 /// a value is held back until what follows decides, except for three bytes. What the command itself writes to /dev/tty is
@@ -110,17 +110,17 @@ impl Exec {
         let places = wanted.prepare(&mut command, runtime_folder().as_deref());
         let places = places.map_err(|error| failed(error.into()))?;
         // Before the vault is touched: what files ask for has to be approved first.
-        let Request { selection, literals } =
-            self.files.request(context, &self.choice, places.wanted(), &self.machine)?;
+        let request = self.files.request(context, &self.choice, places.wanted(), &self.machine)?;
         let inheritance = Inheritance { clean: self.clean_env, preserve: self.preserve_env.clone() };
         let vault = self.machine.vault_for_child(context);
         let inherited = inheritance.filter(context::variables(), vault.as_deref());
         let weight = command.weight()
             + environment::weight(&inherited)
             + environment::weight(&places.variables())
-            + files::weight(&selection, &literals);
+            + files::weight(&request);
+        let Request { selection, literals, settings } = request;
         let no_empty = self.no_empty;
-        let plan = Plan { program, selection, literals, inherited, places, weight, no_empty };
+        let plan = Plan { program, selection, literals, settings, inherited, places, weight, no_empty };
         let masked = self.mask.output();
         let masked = masked.as_ref();
         if plan.selection.is_empty() {
@@ -145,7 +145,7 @@ impl Exec {
         Err(plan.failed(&command.replace(&environment)))
     }
 
-    /// An env-file without references needs no vault.
+    /// An env-file without references needs no vault, nor does a project file with plain settings alone.
     fn run_without_keys(
         &self,
         context: &Context,

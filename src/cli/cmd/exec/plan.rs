@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) selection: Selection,
     /// Variables with values of an env-file's own.
     pub(super) literals: Vec<(EnvName, SecretBytes)>,
+    /// Plain settings of the project file.
+    pub(super) settings: Vec<(EnvName, String)>,
     /// The caller's variables that the command inherits.
     pub(super) inherited: Vec<(OsString, OsString)>,
     /// Where values go that are not variables.
@@ -94,20 +96,28 @@ impl Plan {
         environment::build(&self.inherited, &given).map_err(|error| self.failed(&error.into()))
     }
 
-    /// Variables that are no key's: an env-file's own, and defaults of those that nobody sets.
+    /// Variables that are no key's: an env-file's own, and settings and defaults of those that nobody sets.
     pub(super) fn besides<'o>(&'o self, released: &'o Released) -> Vec<Besides<'o>> {
         let own = self.literals.iter().map(|(name, value)| (name, Some(value.expose())));
         let is_own = |name: &EnvName| self.literals.iter().any(|(known, _)| known == name);
         let is_set = |name: &EnvName| self.inherited.iter().any(|(known, _)| known == name.as_str());
-        let defaults = released.defaults().filter(move |(name, _)| !is_own(name));
-        own.chain(defaults.map(|(name, text)| (name, (!is_set(name)).then_some(text.as_bytes())))).collect()
+        let is_key = |name: &EnvName| released.values().iter().any(|key| key.variable.as_ref() == Some(name));
+        let settings = self.settings.iter().map(|(name, text)| (name, text.as_str()));
+        let texts = settings.filter(move |(name, _)| !is_key(name)).chain(released.defaults());
+        own.chain(
+            texts
+                .filter(move |(name, _)| !is_own(name))
+                .map(|(name, text)| (name, (!is_set(name)).then_some(text.as_bytes()))),
+        )
+        .collect()
     }
 
-    /// Returns `true` if a value is the text of a default that stands, approved, in the project file.
+    /// Returns `true` if a value is the text of a setting or default that stands, approved, in the project file.
     pub(super) fn is_default(&self, value: &[u8]) -> bool {
         let rules = self.selection.composed.iter().map(|composed| &composed.when_missing);
         let mut defaults = rules.filter(|rule| !rule.unapproved).filter_map(|rule| rule.default.as_ref());
         defaults.any(|text| text.as_bytes() == value)
+            || self.settings.iter().any(|(_, text)| text.as_bytes() == value)
     }
 
     /// A failure of the command's own kind.

@@ -27,6 +27,7 @@ fn print_json(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), F
     context.ui.print_json(&serde_json::json!({
         "keys": keys,
         "defaults": names(preview.defaults.iter()),
+        "settings": names(plan.settings.iter().map(|(variable, _)| variable)),
         "from_env_file": names(literals),
         "env_file": wanted.env_file.as_ref().map(EnvName::as_str),
         "left_out": names(left_out),
@@ -61,6 +62,9 @@ fn print_lines(context: &Context, preview: &Preview, plan: &Plan) -> Result<(), 
     }
     for variable in &preview.defaults {
         context.ui.line(&format!("{variable}{place} <- its default"))?;
+    }
+    for (variable, text) in &plan.settings {
+        context.ui.line(&format!("{variable}{place} = \"{}\"", text.escape_default()))?;
     }
     for (variable, _) in &plan.literals {
         context.ui.line(&format!("{variable}{place} <- the env-file"))?;

@@ -68,7 +68,7 @@ impl Add {
         };
         let found = match Found::nearest(Believed::Trusted)? {
             Some(found) => found,
-            None => init::make(&[])?,
+            None => init::make()?,
         };
         let shown = output::harmless_line(&found.path.display().to_string());
         // The file was read as UTF-8 already.
@@ -118,6 +118,7 @@ fn ask(profile: Option<&Profile>, variable: &EnvName, name: &KeyName) -> Ask {
         variable: variable.to_string(),
         key: Some(name.to_string()),
         template: None,
+        value: None,
         default: None,
     }
 }

@@ -92,11 +92,12 @@ fn survey(
 ) -> Result<Survey, Failure> {
     let judged: Vec<_> =
         entries.iter().filter(|(section, entry)| !new.contains(&Ask::of(section, entry))).cloned().collect();
-    if judged.is_empty() {
-        return Ok(Survey::default());
-    }
     let approved = gate::standing(found, &judged, machine, defaults)?
         .map_err(|new| project_sentences::not_approved(&found.path, &new))?;
+    approved.settings(&judged).map_err(|unapproved| project_sentences::unapproved_settings(&unapproved))?;
+    if judged.iter().all(|(_, entry)| entry.setting().is_some()) {
+        return Ok(Survey::default());
+    }
     let mut keys = context.supply(machine)?;
     let selection = Selection { composed: approved.composed(&judged), ..Selection::default() };
     context.with_keys(&mut keys, |keys, world| {
@@ -123,6 +124,7 @@ fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
         let status = match &line.standing {
             Standing::Ready => READY,
             Standing::Default => "default",
+            Standing::Setting => "setting",
             Standing::LeftOut(_) => "left out",
             Standing::Wrong(why) => word(why),
             Standing::NotApproved => "NOT APPROVED",
@@ -164,7 +166,7 @@ fn word(why: &[Problem]) -> &'static str {
 fn json(line: &Line) -> serde_json::Value {
     let why = match &line.standing {
         Standing::LeftOut(why) | Standing::Wrong(why) => why.iter().map(problem_line).collect(),
-        Standing::Ready | Standing::Default | Standing::NotApproved => Vec::new(),
+        Standing::Ready | Standing::Default | Standing::Setting | Standing::NotApproved => Vec::new(),
     };
     serde_json::json!({
         "variable": line.variable.as_str(),
@@ -195,5 +197,5 @@ fn summary(refusal: &Refusal, new: &BTreeSet<Ask>) -> Option<Failure> {
             project_sentences::logged_line(ask)
         ));
     }
-    Some(Failure::new(code, kind, message, None))
+    Some(Failure::new(code, kind, message, problem_sentences::remedy_for_many(refusal).as_deref()))
 }

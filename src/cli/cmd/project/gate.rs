@@ -59,7 +59,13 @@ impl Believed {
 impl Found {
     /// The project file of the working directory; none if there is none up to the repository's root or the home folder.
     pub(in crate::cli) fn nearest(believed: Believed) -> Result<Option<Self>, Failure> {
-        let Some(path) = place::find(&working_folder()?, context::home().as_deref()) else { return Ok(None) };
+        let path = place::find(&working_folder()?, context::home().as_deref());
+        path.map(|path| Self::at(&path, believed)).transpose()
+    }
+
+    /// The project file at this path, with the entries of those that it extends.
+    pub(in crate::cli) fn at(path: &Path, believed: Believed) -> Result<Self, Failure> {
+        let path = path.to_owned();
         let read = |path: &Path| -> Result<(Vec<u8>, ProjectFile), Failure> {
             let text = believed.read(path).map_err(|error| Failure::project_place(&error))?;
             let file = ProjectFile::parse(&text).map_err(|error| Failure::project_file(&error, path))?;
@@ -79,7 +85,7 @@ impl Found {
             file.add_base(extended);
             bases.push(base);
         }
-        Ok(Some(Self { path, file, text, bases }))
+        Ok(Self { path, file, text, bases })
     }
 
     /// [`Found::nearest`], or an error if there is none.
@@ -128,10 +134,10 @@ pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<T
     })
 }
 
-/// True if the defaults of a file that nobody approved stand in for keys.
+/// True if the defaults and settings of a file that nobody approved are used.
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli) struct Defaults {
-    /// With a token: use the project file's defaults even if nobody approved them
+    /// With a token: use the project file's defaults and settings even if nobody approved them
     #[arg(long, help_heading = "Machines", hide_short_help = true)]
     unapproved_defaults: bool,
 }
@@ -148,7 +154,9 @@ pub(in crate::cli) fn standing(
             return Ok(Ok(Approved::by_grants_with_defaults()));
         }
         // A machine's user may have no home, and then has approved nothing.
-        let any = entries.iter().any(|(_, entry)| entry.when_missing.default.is_some());
+        let any = entries
+            .iter()
+            .any(|(_, entry)| entry.when_missing.default.is_some() || entry.setting().is_some());
         let approvals = any.then(approvals).and_then(Result::ok);
         let approved = approvals.map(|approvals| approvals.approved(&found.path)).unwrap_or_default();
         return Ok(Ok(Approved::by_grants(approved)));

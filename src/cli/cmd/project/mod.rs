@@ -5,6 +5,8 @@ pub(crate) mod approve;
 pub(crate) mod check;
 pub(in crate::cli) mod gate;
 pub(crate) mod init;
+pub(in crate::cli) mod mentions;
+pub(in crate::cli) mod naming;
 pub(crate) mod render;
 pub(crate) mod trust;
 

@@ -171,6 +171,8 @@ pub(in crate::cli) fn projects() -> Vec<Failure> {
         What::Template { variable: variable(), why: TemplateError::Unclosed { at: 7 } },
         What::Template { variable: variable(), why: TemplateError::NoKey },
         What::Source { variable: variable() },
+        What::Setting { variable: variable() },
+        What::Type { field: "value".to_owned(), expected: "a text" },
         What::Required { variable: variable() },
         What::Extends,
         What::Text { variable: variable(), field: "template" },
