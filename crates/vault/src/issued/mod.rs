@@ -14,6 +14,7 @@ use keyvault_issue::{ApiId, SetId, VerifierId};
 
 #[cfg(test)]
 mod attacks;
+mod deciding;
 mod entries;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -24,6 +25,7 @@ mod machine;
 mod owner_side;
 mod verifier_side;
 
+pub use self::deciding::{Decision, decide_holds};
 pub(crate) use self::entries::{Entries, follow_tokens, owners_set, refuse_mark};
 pub use self::holds::hold;
 pub(crate) use self::holds::note_holds;
