@@ -403,3 +403,14 @@ fn a_backup_of_another_vault_or_a_damaged_one_changes_nothing() {
     );
     assert!(std::fs::read(world.vault()).unwrap() == before, "the vault was touched");
 }
+
+#[test]
+fn a_restore_above_a_number_gives_the_vault_a_higher_one() {
+    let world = with_backup();
+    std::fs::remove_file(world.vault()).unwrap();
+    drop_side_files(&world.vault());
+    world.run(&["vault", "restore", "b", "--above", "700", "--yes"]).ok();
+    let listed = world.run(&["vault", "check", "--json"]).ok();
+    assert_eq!(listed.json()["change"], 701);
+    world.run(&["vault", "restore", "b", "--above", "2305843009213693953", "--yes"]).fails(2, "--above");
+}

@@ -213,7 +213,8 @@ impl Api {
 
 impl VerifierEntry {
     /// True if the owner has decided a hold, which counts no more.
-    pub(crate) fn is_decided(&self, number: u64) -> bool {
+    #[must_use]
+    pub fn is_decided(&self, number: u64) -> bool {
         number < self.settled || self.lifted.has(&number)
     }
 }

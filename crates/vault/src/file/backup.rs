@@ -29,6 +29,8 @@ pub struct Difference {
     pub backup: u64,
     /// The vault's, if it could be read with the backup's keys.
     pub here: Option<u64>,
+    /// A number that others may have seen, if the caller names one: the restored vault goes on above it.
+    pub above: Option<u64>,
     /// Keys that only the vault has: they would be gone.
     pub lost: Vec<KeyName>,
     /// Keys of which the vault has other versions, or knows other things: they would be as they were.
@@ -262,8 +264,9 @@ pub fn restore(
     }
     let ((), sealed) = copy
         .commit_change(access, world, |tx, _| {
-            tx.floor = superseded.unwrap_or(0);
-            let tombstones = restore_guard::keep_irrevocable(tx, irrevocable, ends_all, world)?;
+            tx.floor = superseded.max(difference.above).unwrap_or(0);
+            let tombstones =
+                restore_guard::keep_irrevocable(tx, irrevocable, ends_all, difference.above, world)?;
             let superseded =
                 superseded.map(|change| format!(", supersedes change {change}")).unwrap_or_default();
             let epoch = if ends_all { format!(" in epoch {}", identity.epoch) } else { String::new() };

@@ -401,12 +401,14 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     }
 }
 
-/// Makes a backup's keys and tokens what they may be now: every token is spent if `ends_all`. What is to be kept of the keys
+/// Makes a backup's keys and tokens what they may be now: every token is spent if `ends_all`. Numbers of sets are above
+/// `above`. What is to be kept of the keys
 /// that it does not have.
 pub(crate) fn keep_irrevocable(
     tx: &mut VerifiedTx<'_>,
     irrevocable: &Irrevocable,
     ends_all: bool,
+    above: Option<u64>,
     world: &World<'_>,
 ) -> Result<Tombstones, VaultError> {
     let mut there = BTreeSet::new();
@@ -430,6 +432,7 @@ pub(crate) fn keep_irrevocable(
         }
     }
     issued::keep_irrevocable(tx, &irrevocable.sets, world)?;
+    above.map_or(Ok(()), |above| issued::rise_above(tx, above, world))?;
     tx.entries.moved = true;
     token::end_some(tx, |_| true, world)?;
     token::revoke_spent(tx, |record| ends_all || irrevocable.is_spent(record), world)?;

@@ -15,7 +15,9 @@ use keyvault_issue::standing::{Lookup, Standing};
 use keyvault_issue::verifier_id;
 
 use super::fixture::{API, SET, issuer, key, passphrase, revoked, token_name, vault, verifier, world};
-use super::{Replaced, change_api, find, hold, keep_irrevocable, put_pages, read_sets, sealed, write_set};
+use super::{
+    Replaced, change_api, find, hold, keep_irrevocable, put_pages, read_sets, rise_above, sealed, write_set,
+};
 use crate::audit::Action;
 use crate::error::VaultError;
 use crate::file::open::World;
@@ -597,5 +599,34 @@ fn a_restore_does_not_lift_a_hold_that_the_backup_does_not_have() {
         .unwrap();
     assert_eq!(verdict(&mut vault, &gateway, &world, OWNERS), Ok(Standing::Held));
     assert_eq!(logs(&mut vault, &gateway, &world).0[0].seen.count, 1);
+    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+}
+
+#[test]
+fn a_restore_above_a_number_goes_on_where_a_verifier_saw_what_the_owner_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world).token;
+    let portal = issuer(&mut vault, &access, &world);
+    write(&mut vault, &portal.token, &world, &[portals(1, NOON + DAY)]).unwrap();
+    change(&mut vault, &access, &world);
+    let seen = read_sets(&mut vault, &gateway, &world).unwrap();
+    let listed = seen.list.set(&set_of(&portal)).unwrap().number;
+    let above = seen.change + 500;
+    vault
+        .change(&access, &world, |tx| {
+            tx.floor = above;
+            rise_above(tx, above, &world)?;
+            Ok(((), world.event(Action::Restore, Vec::new(), String::new())))
+        })
+        .unwrap();
+    let seen = read_sets(&mut vault, &gateway, &world).unwrap();
+    let number = |set| seen.list.set(set).unwrap().number;
+    assert_eq!((seen.change, number(&SET)), (above + 1, above + 1));
+    assert_eq!(number(&set_of(&portal)), listed + MAX_RISE + 1);
+    for id in [OWNERS, "bb0000000001"] {
+        assert_eq!(verdict(&mut vault, &gateway, &world, id), Ok(Standing::Active));
+    }
     assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
 }

@@ -32,7 +32,7 @@ pub(super) struct Logs {
 }
 
 /// A verifier's log as far as it holds, and the point behind it. `seen` as far as its signatures were verified before.
-fn read(
+pub(super) fn read(
     rows: &[Vec<u8>],
     (api, entry): (&Api, &VerifierEntry),
     (key, identity): (&SealingKey, &Identity),

@@ -4,16 +4,17 @@
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::crypto::{Hash, SealingKey, SigningKey};
 use keyvault_core::identity::Identity;
-use keyvault_issue::issuer;
+use keyvault_issue::issuer::{self, MAX_RISE};
 use keyvault_issue::record::Ascending;
 use keyvault_issue::set::{
-    Draft, Kind, List, Listed, LoadedSet, Origin, PageKeys, SealedPage, SetError, SignedHeader, SignerKind,
-    VerifiedHeader, VerifiedList, Written, api_key, names_key, narrowings,
+    Changes, Draft, Kind, List, Listed, LoadedSet, Origin, PageKeys, SealedPage, SetError, SignedHeader,
+    SignerKind, VerifiedHeader, VerifiedList, Written, api_key, names_key, narrowings,
 };
 use keyvault_issue::{ApiId, SetId, VerifierId};
 
 #[cfg(test)]
 mod attacks;
+mod deciding;
 mod entries;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -24,6 +25,7 @@ mod machine;
 mod owner_side;
 mod verifier_side;
 
+pub use self::deciding::{Decision, decide_holds};
 pub(crate) use self::entries::{Entries, follow_tokens, owners_set, refuse_mark};
 pub use self::holds::hold;
 pub(crate) use self::holds::note_holds;
@@ -202,6 +204,22 @@ pub(crate) fn keep_irrevocable(
     Ok(())
 }
 
+/// Signs sets again whose numbers readers may have seen exceeded, where nothing tells how far: those of the owner get the
+/// number of this change, which is above all of them; those of issuers one that no issuer can have reached either.
+pub(crate) fn rise_above(tx: &mut VerifiedTx<'_>, above: u64, world: &World<'_>) -> Result<(), VaultError> {
+    for carried in find(tx)?.sets {
+        let own = carried.set.header().header();
+        let is_owners = carried.set.api().is_some();
+        if is_owners && own.number > above {
+            continue;
+        }
+        let floor = if is_owners { own.number } else { own.number.saturating_add(MAX_RISE) };
+        let draft = Draft { number: next_number(tx, floor), ..draft_of(tx, &carried.set) };
+        entries::rewrite(tx, &carried, &draft, &Changes::default(), world)?;
+    }
+    Ok(())
+}
+
 /// The header of a set that the owner signs again.
 fn draft_of(tx: &VerifiedTx<'_>, set: &LoadedSet) -> Draft {
     let own = set.header().header();
@@ -334,7 +352,7 @@ fn apart(what: &str) -> VaultError {
 mod tests {
     use keyvault_core::crypto::Cost;
     use keyvault_issue::record::{Id, State};
-    use keyvault_issue::set::{Changes, Found as Looked};
+    use keyvault_issue::set::Found as Looked;
 
     use super::fixture::{API, SET, key, passphrase, revoked, vault, world};
     use super::*;

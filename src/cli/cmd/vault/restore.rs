@@ -61,6 +61,9 @@ pub(crate) struct Restore {
     /// Open the backup with its recovery code, from a file, or - for stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["adopt", "only", "backup_passphrase_file"])]
     backup_code_file: Option<PathBuf>,
+    /// Continue above change N, the highest that a gateway has seen, if the vault here is lost or unreadable
+    #[arg(long, value_name = "N", conflicts_with_all = ["adopt", "only"], value_parser = clap::value_parser!(u64).range(..=HIGHEST_ABOVE))]
+    above: Option<u64>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -68,6 +71,9 @@ pub(crate) struct Restore {
     #[arg(long, conflicts_with = "adopt")]
     drop_damaged: bool,
 }
+
+/// Half of the numbers that changes have, so that many are left.
+const HIGHEST_ABOVE: u64 = 1 << 61;
 
 impl Restore {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
@@ -125,8 +131,9 @@ impl Restore {
             present = context.root_if_known(vault)?;
         }
         let both = here.as_mut().map(|vault| (vault, present.as_ref()));
-        let difference =
+        let mut difference =
             file::difference(&mut backup, &access, both, &path, context.now()).map_err(failed)?;
+        difference.above = self.above;
         let asks = !self.yes && context.may_ask();
         if here.is_some() && !self.yes {
             for line in told(&difference, &by, Tense::Ahead) {
