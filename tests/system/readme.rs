@@ -51,7 +51,7 @@ fn code_on(screen: &str) -> Option<String> {
     Some(line.to_owned())
 }
 
-/// What differs each time, made equal.
+/// An answer with its times, fingerprints, secrets, and places replaced by fixed ones.
 fn equal(answer: &str, code: &str, world: &World) -> String {
     let answer = answer.replace(world.home().to_str().unwrap(), "~");
     let mut equal = String::new();
