@@ -11,7 +11,7 @@ use keyvault_core::name::{NameError, Scope};
 const SCOPE: &str = "KEYVAULT_SCOPE";
 const PROFILE: &str = "KEYVAULT_PROFILE";
 
-/// What the variables choose for `exec`, where `--scope` and `--profile` exclude each other.
+/// The choice of the variables for `exec`, where `--scope` and `--profile` exclude each other.
 pub(super) enum Preset {
     Nothing,
     Scopes(Vec<Scope>),

@@ -194,7 +194,7 @@ impl Notice {
     }
 }
 
-/// What goes to standard output, and how far it has come.
+/// The stream to standard output, and how far it has come.
 struct Stream<'c> {
     context: &'c Context,
     format: Format,
