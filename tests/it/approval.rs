@@ -40,7 +40,7 @@ fn case_61_nothing_is_unlocked_recorded_or_run_before_it_was_approved() {
         run_in(&world, &folder, &[arguments, &["--", "touch", "ran"]].concat()).fails_with(125, said);
     }
     run_in(&world, &folder, &["exec", "--json", "--", "touch", "ran"]).fails_with(125, r#"
-            {"error":{"hint":"Nothing was released. Review and approve it: keyvault project approve","kind":"not_approved","message":"~/shop/.keyvault.toml asks for keys that are not approved:\n  A <- a\n  URL <- \"http://evil/{b}\", or \"\\u{202e}\" if it is missing"}}
+            {"error":{"kind":"not_approved","message":"~/shop/.keyvault.toml asks for keys that are not approved:\n  A <- a\n  URL <- \"http://evil/{b}\", or \"\\u{202e}\" if it is missing","hint":"Nothing was released. Review and approve it: keyvault project approve"}}
         "#);
     // Nor does check look up what was not approved: a reader of its output in CI would learn which keys there are.
     run_in(&world, &folder, &["project", "check"]).is(6, "

@@ -102,8 +102,10 @@ fn json_has_the_owners_shape_and_nothing_that_a_grant_does_not_say() {
     assert_eq!(
         keys[0],
         json!({
-            "name": "a", "variable": "A", "scopes": ["deploy"], "tags": null, "version": 1, "status": "active",
-            "created": null, "expires": null, "fingerprint": null
+            "name": "a", "variable": "A", "version": 1, "display_name": null, "owner": null, "scopes": ["deploy"],
+            "tags": null, "note": null, "public": false, "status": "active", "disabled": null, "created": null,
+            "expires": null, "recipe": null, "entropy_bits": null, "fingerprint": null, "public_key": null,
+            "previous": null
         })
     );
     assert_eq!(keys[2]["value"], "eu-west-1");

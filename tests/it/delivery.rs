@@ -249,13 +249,13 @@ fn a_dry_run_says_where_each_key_would_go() {
         { "variable": null, "file": "F", "descriptor": null, "name": "lines" },
         { "variable": null, "file": null, "descriptor": 3, "name": "bin" },
         { "variable": null, "file": null, "descriptor": 0, "name": "b" },
-    ], "defaults": [], "from_env_file": [], "env_file": null, "left_out": [], "skipped": [] });
+    ], "defaults": [], "settings": [], "from_env_file": [], "env_file": null, "left_out": [], "skipped": [] });
     assert_eq!(json, expected);
     place.world.file("x.env", "PORT=3000\n");
     let json = place
         .exec(&["--only", "a", "--env-file", "x.env", "--docker-env", "E", "--dry-run", "--json"], "true");
     let expected = serde_json::json!({
-        "keys": [{ "variable": "A", "file": null, "descriptor": null, "name": "a" }], "defaults": [], "from_env_file": ["PORT"], "env_file": "E", "left_out": [], "skipped": [],
+        "keys": [{ "variable": "A", "file": null, "descriptor": null, "name": "a" }], "defaults": [], "settings": [], "from_env_file": ["PORT"], "env_file": "E", "left_out": [], "skipped": [],
     });
     assert_eq!(json.ok().json(), expected);
     assert_eq!(place.left(), NOTHING);

@@ -28,7 +28,7 @@ fn other_programs_find_the_same_public_half_in_the_private_one() {
             assert!(world.run(&["show", kind, "--public"]).ok().out != theirs, "{kind}");
         }
         let json = world.run(&["show", kind, "--json"]).ok().json();
-        assert!(json["public"].is_string(), "{json}");
+        assert!(json["public_key"].is_string(), "{json}");
     }
 }
 

@@ -69,7 +69,7 @@ fn optional_ones_are_left_out_and_defaults_stand_in() {
     assert_eq!(
         shown,
         serde_json::json!({
-            "keys": [], "defaults": ["B"], "from_env_file": [], "env_file": null, "left_out": ["A", "C", "URL"], "skipped": [],
+            "keys": [], "defaults": ["B"], "settings": [], "from_env_file": [], "env_file": null, "left_out": ["A", "C", "URL"], "skipped": [],
         })
     );
     // A key that has expired is not missing: somebody relies on it.

@@ -37,7 +37,7 @@ fn data_warnings_and_errors_stay() {
     world.run(&["show", "a", "--reveal", "-q"]).prints("secret-of-a");
     assert_eq!(world.run(&["list", "-q"]).ok().out, world.run(&["list"]).ok().out);
     let json = world.run(&["generate", "j", "--json", "-q"]).ok().json();
-    assert_eq!(json["name"], "j");
+    assert_eq!(json["keys"][0]["name"], "j");
     world.run(&["exec", "-q", "--scope", "s", "--", "sh", "-c", "echo $A"]).is(
         0,
         "secret-of-a\n",

@@ -367,7 +367,7 @@ fn a_value_that_was_wiped_before_damage_took_its_key_does_not_come_back() {
         let version = world.run(&["history", name, "--json"]).ok().json()["versions"][0].clone();
         (version["state"].clone(), version["wiped"].clone(), version["reason"].clone())
     };
-    assert_eq!(facts("wiped"), ("revoked".into(), true.into(), "".into()));
+    assert_eq!(facts("wiped"), ("revoked".into(), true.into(), serde_json::Value::Null));
     assert_eq!(facts("kept"), ("revoked".into(), false.into(), "wiped".into()));
     world.run(&["vault", "check"]).ok();
 }

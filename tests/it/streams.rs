@@ -75,7 +75,7 @@ fn case_33_a_full_device_is_an_error() {
         let ran = world.sh(&format!("{line} > /dev/full"));
         if line.ends_with("--json") {
             ran.fails_with(1, r#"
-            {"error":{"hint":"If the command makes a change, the change was made. Check before you repeat it.","kind":"failed","message":"The answer could not be written to standard output: no space left on device."}}
+            {"error":{"kind":"failed","message":"The answer could not be written to standard output: no space left on device.","hint":"If the command makes a change, the change was made. Check before you repeat it."}}
             "#);
             continue;
         }
