@@ -75,9 +75,12 @@ impl Answers<'_> {
         assert_eq!(ran.code, code, "{command} {arguments:?}\n{}{}", ran.out, ran.err);
         let name = command.replace(' ', "-");
         let mut last = Value::Null;
-        // Only the audit log is a stream; a file that was asked for in JSON may have several lines.
-        let lines: Vec<&str> =
-            if name == "audit-log" { ran.out.lines().collect() } else { vec![ran.out.as_str()] };
+        // Only the audit log and its export are streams; a file that was asked for in JSON may have several lines.
+        let lines: Vec<&str> = if ["audit-log", "audit-export"].contains(&name.as_str()) {
+            ran.out.lines().collect()
+        } else {
+            vec![ran.out.as_str()]
+        };
         for line in lines {
             last = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {command}: {line}"));
             self.seen.push((name.clone(), last.clone()));
@@ -174,6 +177,9 @@ fn nothing_yet(answers: &mut Answers<'_>) {
     answers.fails(6, "refused", "export", &["--all"]);
     answers.fails(125, "refused", "exec", &["--all", "--dry-run", "--", "true"]);
     answers.ok("audit log", &["-n", "1"]);
+    answers.ok("audit export", &[]);
+    answers.ok("audit export", &["--format", "ocsf"]);
+    answers.fails(2, "usage", "audit export", &["--format", "xml"]);
     answers.code(4, "status", &[]);
 }
 
@@ -286,6 +292,8 @@ fn machines(answers: &mut Answers<'_>) {
     answers.fails(3, "not_found", "audit import", &["none.jsonl"]);
     answers.ok("token list", &[]);
     answers.ok("token show", &["ci"]);
+    answers.ok("token edit", &["ci", "--expires", "20d"]);
+    answers.fails(3, "not_found", "token edit", &["none", "--expires", "20d"]);
     answers.fails(3, "not_found", "token show", &["none"]);
     answers.ok("token renew", &["ci"]);
     answers.fails(3, "not_found", "token renew", &["none"]);
