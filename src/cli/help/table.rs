@@ -128,15 +128,20 @@ mod tests {
 
     /// The variables of all commands, as README.md has them.
     fn variables() -> String {
-        let mut table = "| variable | meaning |\n| --- | --- |\n".to_owned();
+        // A variable that commands use in different ways has one line.
+        let mut rows: Vec<(String, String)> = Vec::new();
         for block in ENVIRONMENT.split("\n\n").filter(|block| !block.starts_with("[keyvault]")) {
             let mut lines = block.lines().skip(1);
             while let (Some(names), Some(text)) = (lines.next(), lines.next()) {
                 let names = names.split(", ").map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                table.push_str(&format!("| {names} | {} |\n", text.trim()));
+                match rows.iter_mut().find(|(known, _)| *known == names) {
+                    Some((_, meaning)) => *meaning += &format!(" {}", text.trim()),
+                    None => rows.push((names, text.trim().to_owned())),
+                }
             }
         }
-        table
+        let rows = rows.iter().map(|(names, meaning)| format!("| {names} | {meaning} |\n"));
+        format!("| variable | meaning |\n| --- | --- |\n{}", rows.collect::<String>())
     }
 
     #[test]
