@@ -135,7 +135,7 @@ const SECRET_PREFIXES: [&str; 34] = [
 #[must_use]
 pub fn resembles_a_secret(text: &str) -> bool {
     let long_behind = |rest: &str| {
-        rest.len() >= 16 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        rest.len() >= 8 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
     };
     let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).count();
     let prefixed = SECRET_PREFIXES

@@ -10,7 +10,7 @@ use keyvault_vault::state::pin::{Pins, Standing};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::{
     Holder, Holders, KeyRecord, Mark, NewKey, Notice, Notices, Origin, Slot, Status, Vault, VaultError,
-    World as VaultWorld, check, file, key, slot,
+    World as VaultWorld, check, file, key, slot, token,
 };
 
 use super::tape::VAULT;
@@ -54,7 +54,10 @@ pub fn look(folder: &Path, pins: &Pins, code: &RecoveryCode) -> Result<Option<Se
     let slots = slot::list(&mut vault, &access).map_err(say)?;
     let content = Content { epoch: vault.identity().epoch, record: file::mark(&mut vault), slots, keys };
     let alarm = matches!(checked.standing, Standing::RolledBack | Standing::Forked);
-    Ok(Some(Seen { content, entries: audit.entries, alarm }))
+    // Reads are in ledgers of their own.
+    let mut entries = 0;
+    token::whole_log(&mut vault, &access, &mut |_, _| entries += 1).map_err(say)?;
+    Ok(Some(Seen { content, entries, alarm }))
 }
 
 /// Uses the vault after a power cut: a value is read, a key is made, and all of it holds.
