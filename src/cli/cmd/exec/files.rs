@@ -171,7 +171,7 @@ fn read_env_file(context: &Context, path: &Path, request: &mut Request) -> Resul
     Ok(())
 }
 
-/// Bytes that an env-file's own values and plain settings take in the environment, and defaults would, all of them.
+/// The size in the environment of an env-file's own values, of plain settings, and of all defaults, in bytes.
 pub(super) fn weight(Request { selection, literals, settings }: &Request) -> usize {
     let weigh = |variable: &EnvName, value: usize| variable.as_str().len() + value + 2 + size_of::<usize>();
     let default = |composed: &ComposedVariable| {
