@@ -15,7 +15,7 @@ use crate::harness::{Ran, World, finish};
 type Run = fn(&Stage, &[&str]);
 
 /// The sections with examples, the languages of their blocks, and what runs all of these.
-const SECTIONS: [(&str, &[&str], Run); 10] = [
+const SECTIONS: [(&str, &[&str], Run); 11] = [
     ("Once, where the vault is", &["sh", "sh", "sh"], once),
     ("GitHub Actions", &["yaml"], github),
     ("GitLab CI", &["yaml"], gitlab),
@@ -25,6 +25,7 @@ const SECTIONS: [(&str, &[&str], Run); 10] = [
     ("systemd", &["sh", "ini"], ci_boxes::systemd),
     ("Nothing older", &["sh"], nothing_older),
     ("Import reads", &["sh"], import_reads),
+    ("Changing what a token opens", &["sh"], changed),
     ("When a token leaked", &["sh", "sh"], leaked),
 ];
 
@@ -274,6 +275,17 @@ fn import_reads(stage: &Stage, blocks: &[&str]) {
     );
     assert!(ran.err.contains("Imported 1 new read"), "{}", ran.err);
     assert!(stage.owner(blocks[0]).ok().err.contains("Nothing new"));
+}
+
+fn changed(stage: &Stage, blocks: &[&str]) {
+    stage.world.run(&["generate", "app/migrate", "--scope", "migrate"]).ok();
+    let (token, bundle) = (stage.token(), stage.at("repo/keys.kvb"));
+    assert_eq!(opens(stage, &token, &bundle).len(), 2);
+    stage.owner(blocks[0]).ok();
+    let opened = opens(stage, &token, &bundle);
+    assert_eq!(opened.keys().collect::<Vec<_>>(), ["APP_MIGRATE", "DB_PASSWORD", "STRIPE_LIVE"]);
+    let ran = stage.owner("keyvault token edit ci --unscope migrate").ok();
+    assert!(ran.err.contains("keyvault rotate app/migrate"), "{}", ran.err);
 }
 
 fn leaked(stage: &Stage, blocks: &[&str]) {

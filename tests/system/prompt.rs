@@ -340,7 +340,7 @@ fn single_keys_are_taken_over_from_a_copy_with_a_passphrase_of_its_own_after_a_q
     let mut world = World::own();
     world.run(&["generate", "a"]).ok();
     world.run(&["vault", "backup", "backup.db"]).ok();
-    world.run(&["remove", "a", "--yes"]).ok();
+    world.run(&["remove", "a", "--wipe", "--yes"]).ok();
     world.set("KEYVAULT_NEW_PASSPHRASE", "another passphrase");
     world.run(&["vault", "rekey", "--yes", "--no-recovery"]).ok();
     world.set("KEYVAULT_PASSPHRASE", "another passphrase");

@@ -171,12 +171,12 @@ fn a_limited_session_asks_before_it_ends_a_full_one_and_needs_a_vault_that_can_b
     terminal.wait_for("End it and open the limited one? [y/N]");
     terminal.type_line("n");
     terminal.wait_for("code 6");
-    world.run(&["list"]).ok();
+    world.run(&["audit", "log"]).ok();
     terminal.type_line("clear; keyvault unlock --scope s; echo code $?");
     terminal.wait_for("End it and open the limited one? [y/N]");
     terminal.type_line("y");
     terminal.wait_for("code 0");
-    world.run(&["list"]).fails(4, "The open session is limited");
+    world.run(&["audit", "log"]).fails(4, "The open session is limited");
     // A bundle is for places where the vault cannot be written.
     let folder = world.vault().parent().unwrap().to_owned();
     let mut alone = world.command("unshare");
