@@ -97,3 +97,63 @@ fn a_finished_restore_says_in_the_past_what_it_did() {
     let said = world.run(&["vault", "restore", "copy", "--yes"]).ok().err;
     assert!(!said.contains("would"), "{said}");
 }
+
+/// Runs a rekey that is refused with `warning`, then with `--drop-damaged`; the log keeps `recorded`.
+fn rekey_is_refused_then_accepted(world: &World, warning: &str, counted: &str, recorded: &str) {
+    let rekey = ["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"];
+    let refused = world.run(&rekey);
+    assert_eq!(refused.code, 5, "{}", refused.err);
+    for said in [warning, counted] {
+        assert!(refused.err.contains(said), "{said}: {}", refused.err);
+    }
+    world.run(&[&rekey[..], &["--drop-damaged"]].concat()).ok();
+    let log = world.run(&["audit", "log"]).ok().out;
+    assert!(log.contains(recorded), "{log}");
+    world.run(&["vault", "check"]).ok();
+}
+
+const LEDGERS_LOST: &str =
+    "warning: The reads of all devices would be dropped: the list of their ledgers is damaged";
+
+#[test]
+fn a_list_of_ledgers_that_is_gone_or_damaged_is_a_loss_that_a_rekey_has_to_accept() {
+    for wreck in [
+        "DELETE FROM object WHERE id >> 56 = 15",
+        "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE id >> 56 = 15",
+        "DELETE FROM leaf WHERE tag = (SELECT tag FROM object WHERE id >> 56 = 15);
+            DELETE FROM object WHERE id >> 56 = 15",
+    ] {
+        let world = filled();
+        tamper(&world, wreck);
+        let recorded = "the list of ledgers did not hold: all reads of devices dropped";
+        rekey_is_refused_then_accepted(
+            &world,
+            LEDGERS_LOST,
+            "the reads of all devices would be lost",
+            recorded,
+        );
+    }
+}
+
+#[test]
+fn a_revocation_passes_over_a_lost_list_of_ledgers_and_says_so() {
+    let world = filled();
+    tamper(&world, "DELETE FROM object WHERE id >> 56 = 15");
+    let revoked = world.run(&["revoke", "a"]).ok();
+    assert!(revoked.err.contains("The reads of all devices were dropped"), "{}", revoked.err);
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn a_damaged_removed_key_is_a_loss_that_a_rekey_has_to_accept() {
+    let world = filled();
+    world.run(&["remove", "b", "--yes"]).ok();
+    tamper(&world, "UPDATE object SET sealed = zeroblob(length(sealed)) WHERE id >> 56 = 14");
+    let warning = "warning: 1 damaged removed key would be dropped";
+    rekey_is_refused_then_accepted(
+        &world,
+        warning,
+        "1 removed key would be lost",
+        "damaged removed keys dropped: 1",
+    );
+}

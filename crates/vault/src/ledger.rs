@@ -346,19 +346,26 @@ fn verify_one(
     Ok(verified.entries)
 }
 
-/// The ledgers of a list that `holds` proves, as far as k₀ proves their entries.
+/// Returns `true` if the tree proves that there is no list.
+pub(crate) fn are_none(tx: &mut VerifiedTx<'_>) -> bool {
+    let tag = tx.object_tag(ObjectKind::Ledgers, &[]);
+    matches!(tx.tree.leaf(&tag), Ok(None))
+}
+
+/// The ledgers of a list that `holds` proves, as far as k₀ proves their entries; none if no list holds.
 pub(crate) fn salvage(
     tx: &VerifiedTx<'_>,
     root: Option<&SealingKey>,
     holds: impl Fn(&Tag, Digest) -> bool,
-) -> Result<Vec<Kept>, VaultError> {
+) -> Result<Option<Vec<Kept>>, VaultError> {
     let tag = tx.object_tag(ObjectKind::Ledgers, &[]);
     let row = tx.rows.objects(ObjectKind::Ledgers)?.into_iter().find(|row| row.tag == tag);
     let row = row.filter(|row| holds(&row.tag, tx.object_leaf(row)));
-    let list = row.and_then(|row| tx.opener().object::<Ledgers>(&row).ok()).unwrap_or_default();
+    let list = row.and_then(|row| tx.opener().object::<Ledgers>(&row).ok());
+    let Some(list) = list else { return Ok(None) };
     let kept =
         list.by_id.into_iter().map(|(id, listed)| Ok(Kept { id, log: proved(tx, &id, &listed, root)? }));
-    kept.collect()
+    kept.collect::<Result<_, _>>().map(Some)
 }
 
 /// Writes ledgers again, each from a new k₀; one without entries goes.

@@ -39,6 +39,15 @@ pub(in crate::cli) fn told(loss: &Loss, tense: Tense) -> Vec<String> {
             "Damaged values {dropped}: {values}. The keys stay; give each a new value with `keyvault rotate NAME`."
         ));
     }
+    if loss.removed > 0 {
+        let were = tense.pick("would be", if loss.removed == 1 { "was" } else { "were" });
+        lines.push(format!("{} {were} dropped.", view::counted(loss.removed, "damaged removed key")));
+    }
+    if loss.ledgers {
+        lines.push(format!(
+            "The reads of all devices {dropped}: the list of their ledgers is damaged or missing."
+        ));
+    }
     for gap in &loss.log {
         let since = gap.since.map_or_else(
             || "no earlier entry is proved".to_owned(),
@@ -77,7 +86,7 @@ pub(in crate::cli) fn json(loss: &Loss) -> serde_json::Value {
         loss.rows.iter().map(|finding| serde_json::json!({ "row": finding.row, "what": finding.what }));
     serde_json::json!({
         "keys": loss.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "values": values.collect::<Vec<_>>(), "log": log.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>(),
+        "values": values.collect::<Vec<_>>(), "removed": loss.removed, "ledgers": loss.ledgers, "log": log.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>(),
     })
 }
 

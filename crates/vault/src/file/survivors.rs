@@ -33,8 +33,12 @@ pub struct Loss {
     pub keys: BTreeSet<KeyName>,
     /// Versions whose values do not hold. The keys are kept without them.
     pub values: Vec<KeyRef>,
+    /// How many removed keys do not hold. Only their own rows name them.
+    pub removed: usize,
     /// Entries of the log that cannot be proved.
     pub log: Vec<Break>,
+    /// True if the list of the devices' ledgers does not hold, and with it no read of theirs can be proved.
+    pub ledgers: bool,
     /// Reads of devices that cannot be proved, with the short ids of their ledgers. Someone without keys can write those rows,
     /// so they are recorded and are no loss that has to be accepted.
     pub reads: Vec<(String, Break)>,
@@ -73,6 +77,8 @@ impl Loss {
         let parts: Vec<_> = [
             count(self.keys.len(), "key"),
             count(self.values.len(), "value"),
+            count(self.removed, "removed key"),
+            self.ledgers.then(|| "the reads of all devices".to_owned()),
             (!self.log.is_empty()).then(|| "audit log entries".to_owned()),
         ]
         .into_iter()
@@ -100,6 +106,12 @@ impl Loss {
             let names: Vec<_> =
                 self.values.iter().map(|key| format!("{}@{}", key.name, key.version)).collect();
             parts.push(format!("damaged values dropped: {}", names.join(" ")));
+        }
+        if self.removed > 0 {
+            parts.push(format!("damaged removed keys dropped: {}", self.removed));
+        }
+        if self.ledgers {
+            parts.push("the list of ledgers did not hold: all reads of devices dropped".to_owned());
         }
         let since = |gap: &Break| gap.since.map_or(String::new(), |at| format!(", after {}", rfc3339(at)));
         parts.extend(
@@ -164,6 +176,7 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivo
     if let Some(what) = &tx.newer {
         check.find("state", &format!("{what}, which this version of keyvault does not know"));
     }
+    let has_no_ledgers = ledger::are_none(tx);
     let rows = tx.rows.objects(ObjectKind::Key)?;
     let leaf_of = |row: &ObjectRow| (row.tag, tx.object_leaf(row));
     let slots = tx.rows.slots()?;
@@ -189,8 +202,11 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivo
     }
     names.retain(|name| key_records.binary_search_by(|key| key.name.cmp(name)).is_err());
     let rows = tx.rows.objects(ObjectKind::Removed)?;
-    let rows = rows.iter().filter(|row| holds_row(row));
-    let removed = rows.filter_map(|row| tx.opener().object::<RemovedKey>(row).ok());
+    // A row that the tree does not know was added, and is no loss.
+    let known = rows.iter().filter(|row| proved.contains_key(&row.tag));
+    let opened = known.map(|row| tx.opener().object::<RemovedKey>(row).ok().filter(|_| holds_row(row)));
+    let (there, damaged): (Vec<_>, Vec<_>) = opened.partition(Option::is_some);
+    let removed = there.into_iter().flatten();
     // A removed key that is there as a key as well would share its versions' rows with it.
     let ids: BTreeSet<_> = key_records.iter().map(|key| key.id).collect();
     let removed: Vec<_> = removed.filter(|removed| !ids.contains(&removed.key.id)).collect();
@@ -214,7 +230,9 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivo
     let tokens = tokens.filter_map(|row| tx.opener().object(row).ok()).collect();
     let known = tx.current.record.audit_count;
     let log = audit::salvage(tx.rows, &tx.daily.audit, &tx.identity, seeds.vault, known)?;
-    let ledgers = ledger::salvage(tx, seeds.root.as_ref(), holds)?;
+    let listed = ledger::salvage(tx, seeds.root.as_ref(), holds)?;
+    let ledgers_lost = listed.is_none() && !has_no_ledgers;
+    let ledgers = listed.unwrap_or_default();
     let of = |kept: &Kept| {
         let id = ledger::short(&kept.id);
         kept.log.breaks.iter().map(move |gap| (id.clone(), *gap)).collect::<Vec<_>>()
@@ -227,7 +245,15 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivo
         check.find("log_head", "does not follow from the start of the log");
     }
     let rows = check.into_findings().into_iter().filter(|finding| !finding.is_of_reads()).collect();
-    let loss = Loss { keys: names, values: Vec::new(), log: log.breaks.clone(), reads, rows };
+    let loss = Loss {
+        keys: names,
+        values: Vec::new(),
+        removed: damaged.len(),
+        log: log.breaks.clone(),
+        ledgers: ledgers_lost,
+        reads,
+        rows,
+    };
     Ok(Survivors { keys: key_records, removed, slots, tokens, unknown, sets, log, ledgers, loss })
 }
 

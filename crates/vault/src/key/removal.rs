@@ -183,7 +183,7 @@ pub fn removed_names(vault: &mut Vault, access: &Access) -> Result<BTreeSet<KeyN
 
 /// A removal can wait, so nothing but these keys is dropped for it.
 fn accept(loss: &Loss) -> Result<(), VaultError> {
-    if loss.keys.is_empty() && loss.log.is_empty() {
+    if loss.keys.is_empty() && loss.log.is_empty() && loss.removed == 0 && !loss.ledgers {
         Ok(())
     } else {
         Err(VaultError::WouldDrop(Box::new(loss.clone())))
