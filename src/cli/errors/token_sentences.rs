@@ -36,7 +36,7 @@ pub(in crate::cli) fn needs_owner(variable: &str, what: &str) -> Failure {
         code::LOCKED,
         "locked",
         format!("{variable} is set, and {what} needs more than a token opens."),
-        Some(&format!("Unset {variable}, and open the vault as its owner: keyvault unlock")),
+        Some(&format!("To run it as the vault's owner: env -u {variable} keyvault …")),
     )
 }
 
