@@ -55,7 +55,7 @@ const REFUSED: [&[&str]; 39] = [
     &["vault", "slot", "list"],
     &["vault", "slot", "add", "keyfile", "file.key"],
     &["vault", "slot", "add", "keyring"],
-    &["vault", "slot", "add", "recovery", "--json"],
+    &["vault", "slot", "add", "recovery", "--recovery-file", "code"],
     &["vault", "slot", "remove", "2", "--yes"],
 ];
 /// Need no credential, say what they leave out, or ask for one of their own.

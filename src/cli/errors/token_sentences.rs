@@ -115,6 +115,9 @@ pub(super) fn token(error: &TokenError) -> Remedy {
         TokenError::HeaderDamaged { .. } => damaged(
             "Nothing was released. The vault's owner can repair it with `keyvault vault rekey`, which gives the token a new secret, or restore a backup: keyvault vault restore FILE",
         ),
+        TokenError::FormerOver { .. } => refused(
+            "Give the verifier the token that the rekey made for it, or a new one from the vault's owner: keyvault token renew NAME".to_owned(),
+        ),
         TokenError::Expired { name, .. } => refused(format!(
             "The vault's owner can replace it: keyvault token revoke {name}, then keyvault token create {name} --scope SCOPE"
         )),

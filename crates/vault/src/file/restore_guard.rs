@@ -485,6 +485,7 @@ pub(crate) fn keep_irrevocable(
     above.map_or(Ok(()), |above| issued::rise_above(tx, above, world))?;
     tx.entries.moved = true;
     token::end_some(tx, |_| true, world)?;
+    token::former::end_of(tx, None)?;
     let is_spent = |record: &TokenRecord| ends_all || irrevocable.is_spent(record, key_records.iter());
     token::revoke_spent(tx, is_spent, world)?;
     let known = irrevocable.keys.values().chain(irrevocable.removed.values());
