@@ -201,7 +201,7 @@ fn another_key_under_the_name_of_a_disabled_one_is_not_disabled_by_a_restore() {
 
 #[test]
 fn a_restore_knows_whether_a_key_was_disabled_when_it_was_last_there() {
-    // What happens to key `a`, with the backup among it, and whether the key is disabled after a restore.
+    // Steps with key `a`, the backup among them; true if the key is disabled after a restore.
     let table = [
         ("backup disable", true),
         ("backup disable enable", false),

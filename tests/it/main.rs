@@ -87,6 +87,7 @@ mod reads;
 mod recover;
 mod recovery;
 mod rekey;
+mod rekey_overlap;
 mod remove;
 mod render;
 mod restore;

@@ -75,7 +75,9 @@ fn the_preview_names_the_tokens_that_lost_a_key_since_the_backup() {
     tokens(&world);
     world.run(&["vault", "backup", "b"]).ok();
     world.run(&["edit", "a", "--unscope", "deploy"]).ok();
-    world.run(&["vault", "restore", "b"]).fails(2, "Tokens in the backup that no longer open anything: scoped\n");
+    world
+        .run(&["vault", "restore", "b"])
+        .fails(2, "Tokens in the backup that no longer open anything: scoped\n");
 }
 
 #[test]

@@ -147,14 +147,16 @@ fn what_looks_at_the_session_says_that_a_token_is_set_and_does_not_use_it() {
     assert_eq!(complete(&["token", "show", ""]), "");
     let folder = crate::harness::project_file::project(&world, "[keys]\nA = \"a\"\n");
     let mut add = world.command(KEYVAULT);
-    let added = finish(add.current_dir(&folder).env("KEYVAULT_TOKEN", &token).args(["project", "add", "c"]), b"");
+    let added =
+        finish(add.current_dir(&folder).env("KEYVAULT_TOKEN", &token).args(["project", "add", "c"]), b"");
     assert!(!added.err.contains("needs more"), "{added:?}");
 }
 
 #[test]
 fn an_empty_token_is_none_of_the_owners_either() {
     let (world, _) = world();
-    for command in [&["history", "a"][..], &["token", "list"], &["audit", "log"], &["rotate", "a", "--stdin"]] {
+    for command in [&["history", "a"][..], &["token", "list"], &["audit", "log"], &["rotate", "a", "--stdin"]]
+    {
         held(&world, "", command).fails(4, "KEYVAULT_TOKEN is empty.");
     }
 }

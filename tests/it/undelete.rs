@@ -275,7 +275,9 @@ fn a_key_is_refused_from_the_moment_on_at_which_its_thirty_days_are_over() {
     let mut complete = world.command(crate::harness::KEYVAULT);
     complete.env("KEYVAULT_COMPLETE", "fish").args(["--", "keyvault", "undelete", ""]);
     assert_eq!(crate::harness::finish(&mut complete, b"").ok().out, "");
-    world.run(&["remove", "a", "--wipe", "--removed", "--yes"]).reports("Wiped the removed key `a` with 1 version.\n");
+    world
+        .run(&["remove", "a", "--wipe", "--removed", "--yes"])
+        .reports("Wiped the removed key `a` with 1 version.\n");
     world.run(&["vault", "check"]).ok();
 }
 

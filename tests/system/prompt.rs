@@ -223,12 +223,21 @@ fn the_question_of_a_wipe_says_whether_it_is_the_key_or_a_removed_one() {
     add();
     ask("--wipe", "This permanently destroys a. Type its name");
     world.run(&["remove", "a", "--yes"]).ok();
-    ask("--wipe --removed", "This permanently destroys the removed key a; a key that has the name now stays.");
+    ask(
+        "--wipe --removed",
+        "This permanently destroys the removed key a; a key that has the name now stays.",
+    );
     add();
-    ask("--wipe", "This permanently destroys the key that has the name a now; 1 removed key of that name stays.");
+    ask(
+        "--wipe",
+        "This permanently destroys the key that has the name a now; 1 removed key of that name stays.",
+    );
     world.run(&["remove", "a", "--yes"]).ok();
     add();
-    ask("--wipe --removed", "This permanently destroys 2 removed keys that had the name a; a key that has it now stays.");
+    ask(
+        "--wipe --removed",
+        "This permanently destroys 2 removed keys that had the name a; a key that has it now stays.",
+    );
     let removed = world.run(&["list", "--removed", "--json"]).ok().json();
     assert_eq!(removed["keys"].as_array().unwrap().len(), 2);
     world.run(&["show", "a"]).ok();

@@ -231,7 +231,8 @@ impl List {
         context.tell_alarm(&mut vault, access)?;
         let path = vault.path().to_owned();
         if self.removed {
-            let removed = key::removed(&mut vault, access, context.now()).map_err(|error| Failure::of(error, &path))?;
+            let removed =
+                key::removed(&mut vault, access, context.now()).map_err(|error| Failure::of(error, &path))?;
             return self.list_removed(&removed, context);
         }
         // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.

@@ -81,7 +81,9 @@ impl Failure {
                     "If it is a value, treat it as leaked. Give values at a prompt, or with `--stdin` or `--file`.",
                 )
             }
-            VaultError::NoSuchKeys { removed: Some((until, removed)), .. } if *until > crate::cli::output::time::now() => {
+            VaultError::NoSuchKeys { removed: Some((until, removed)), .. }
+                if *until > crate::cli::output::time::now() =>
+            {
                 not_found(format!("`{removed}` was removed. To bring it back: keyvault undelete {removed}"))
             }
             VaultError::NotRemoved { near, removed, .. } => not_found(match removed.len() {

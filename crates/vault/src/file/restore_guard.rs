@@ -41,7 +41,7 @@ pub(crate) struct Irrevocable {
     revoked: BTreeMap<String, Vec<Spent>>,
     /// Keys that were disabled since the backup and not enabled again, by the names that they have there.
     disabled: BTreeMap<String, Disabled>,
-    /// What changes that the backup does not know took from its tokens by way of the keys.
+    /// Keys that changes which the backup does not know took from its tokens.
     taken: Taken,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
     tokens: Option<Tokens>,
@@ -349,8 +349,7 @@ impl Refusals {
                     kept.into_iter().for_each(|id| _ = self.of_removed.entry(id).or_default());
                     return;
                 }
-                let followed: Vec<_> =
-                    event.keys.iter().map(|key| self.name_in_backup(&key.name)).collect();
+                let followed: Vec<_> = event.keys.iter().map(|key| self.name_in_backup(&key.name)).collect();
                 self.wiped.extend(followed.iter().skip(kept.len()).flatten().cloned());
                 self.of_removed.extend(kept.into_iter().zip(followed));
                 self.in_backup.extend(names.map(|name| (name, None)));
@@ -388,7 +387,9 @@ impl Log {
             return;
         }
         self.tombstones.take_revoked(event);
-        let Some(change) = event.change.filter(|_| !theirs.contains(&sha256(&event.encode()))) else { return };
+        let Some(change) = event.change.filter(|_| !theirs.contains(&sha256(&event.encode()))) else {
+            return;
+        };
         self.changes.insert(change.number);
         // A key that the backup has was enabled or not after what its own log tells.
         self.tombstones.take_disabled(event);

@@ -223,7 +223,13 @@ fn an_issuers_former_token_opens_nothing_and_its_keys_go_on() {
 }
 
 /// The view of a token as its holder can write it, signed by `signing`, with `proof` behind it.
-fn forge(vault: &mut Vault, token: &Token, signing: &SigningKey, proof: Option<&SignedSuccession>, change: u64) {
+fn forge(
+    vault: &mut Vault,
+    token: &Token,
+    signing: &SigningKey,
+    proof: Option<&SignedSuccession>,
+    change: u64,
+) {
     let identity = vault.identity();
     let keys = token.reader().keys(&identity, &token.id());
     tamper(vault, |tx| {

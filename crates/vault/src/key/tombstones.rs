@@ -1,8 +1,8 @@
 //! The log's memory of keys that are gone: which of their versions were revoked, and whether they were wiped, and which
 //! keys were disabled. By the keys' ids, since names are given again; in the entries of removals, restores, and rekeys.
 
-use crate::audit::{Event, KeptIds};
 use crate::audit::detail::{DisabledBefore, RevokedBefore, Spent};
+use crate::audit::{Event, KeptIds};
 
 use super::record::{Disabled, KeyRecord, Version, VersionState};
 

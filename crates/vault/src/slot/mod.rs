@@ -5,9 +5,9 @@ pub(crate) mod strays;
 
 pub(crate) use self::rekey::seal_anew;
 pub use self::rekey::{before_rekey, rekey, rekey_overlapping};
-pub use crate::token::former::LONGEST as LONGEST_OVERLAP;
 pub(crate) use self::strays::verified;
 pub use self::strays::{passed_over, remove_strays};
+pub use crate::token::former::LONGEST as LONGEST_OVERLAP;
 
 use crate::audit::Action;
 use crate::state::StateError;

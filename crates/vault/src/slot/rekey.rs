@@ -6,8 +6,8 @@
 //! for word, and a pin of the old epoch is still led to the new record by them.
 
 use crate::audit::{Action, Chain, KeyRef, Seed};
-use crate::time::rfc3339;
 use crate::store::{Durability, HeaderRow, MAX_SLOTS, SlotRow, Tx};
+use crate::time::rfc3339;
 use crate::unlock::keys::{Daily, DailyKeys, Root};
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::SealingKey;

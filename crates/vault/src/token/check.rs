@@ -81,7 +81,7 @@ impl Check {
             match opened {
                 Err(error) => self.find(&named, &error.fault()),
                 Ok(former) if tx.object_tag(ObjectKind::Former, &former.record.id) != row.tag => {
-                    self.find(&named, "stands where another name belongs");
+                    self.find(&named, "stands where another token belongs");
                 }
                 Ok(FormerToken { record, proof, .. }) => {
                     let has_ledger = tx.rows.has_ledger(Ledger::Token(record.id))?;
@@ -203,7 +203,8 @@ fn is_signed(
     let Some(row) = tx.rows.view(&record.id)? else { return Ok(true) };
     let keys = record.keys(&tx.identity);
     let opened = View::open_own(&row, record.kind, &keys, &tx.identity, &tx.daily.signing);
-    Ok(opened.is_ok_and(|(_, behind)| behind.as_ref() == proof))
+    let follows = proof.is_none_or(|proof| proof.leads_to(&tx.daily.signing, &tx.identity));
+    Ok(follows && opened.is_ok_and(|(_, behind)| behind.as_ref() == proof))
 }
 
 impl Grant {

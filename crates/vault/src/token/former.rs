@@ -11,7 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Extensions, Malformed};
-use keyvault_core::crypto::{SealingKey, Signed, Signer, SignerId};
+use keyvault_core::crypto::{SealingKey, Signed, Signer, SignerId, SigningKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
 
@@ -116,6 +116,12 @@ impl SignedSuccession {
         codec::decode(&self.text).map(|succession: Succession| succession.ends)
     }
 
+    /// Returns `true` if a former signer signed that this one follows it in this epoch, whenever that ends.
+    pub(crate) fn leads_to(&self, present: &SigningKey, identity: &Identity) -> bool {
+        let former = Signer::id_of(&self.former_signer);
+        self.successor(&former, &present.signer().encode(), identity, Moment(i64::MIN)).is_ok()
+    }
+
     /// The id of the vault's present signer, which the signer in a token, `former`, says follows it.
     pub(crate) fn successor(
         &self,
@@ -176,8 +182,12 @@ pub(crate) fn go_on(
     let chain = Chain::rewrite(Seed::from(seed), tx.rows, &keys.audit, &tx.identity, &[], world.rng)?;
     record.read = chain.end();
     regrant::write_view(tx, &mut record, &keys, false, Some(proof), world)?;
-    let former =
-        FormerToken { id: record.id.to_vec(), record, proof: proof.clone(), extensions: Extensions::default() };
+    let former = FormerToken {
+        id: record.id.to_vec(),
+        record,
+        proof: proof.clone(),
+        extensions: Extensions::default(),
+    };
     put(tx, &former, world)
 }
 

@@ -15,9 +15,9 @@ use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
 use super::api_grant::ApiGrant;
+use super::former::{FormerToken, SignedSuccession};
 use super::grant::{self, Grant, GrantedVersion, View};
 use super::record::{Apis, Rule, TokenKind, TokenRecord, ViewMark};
-use super::former::{FormerToken, SignedSuccession};
 use super::{former, index, limited, read_log};
 use crate::error::{VaultError, is_damage};
 use crate::file::open::{Notice, World};

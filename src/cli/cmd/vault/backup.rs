@@ -6,8 +6,8 @@ use clap::Args;
 
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code, reason};
-use crate::cli::unlock::order::ORDER;
 use crate::cli::unlock::key_source::token_is_given;
+use crate::cli::unlock::order::ORDER;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::state::proof::{Proof, Proofs};
 use keyvault_vault::{Access, Vault, check, file};

@@ -219,9 +219,7 @@ fn told(
                 "Verifiers and issuers that would stop until each has its new token: {machines}."
             ));
             if !verifiers.is_empty() {
-                lines.push(
-                    "To let verifiers go on meanwhile, use `--overlap 24h`.".to_owned(),
-                );
+                lines.push("To let verifiers go on meanwhile, use `--overlap 24h`.".to_owned());
             }
         }
         None => {}
