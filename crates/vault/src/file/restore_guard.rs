@@ -346,7 +346,9 @@ impl Refusals {
                 let kept = event.get::<KeptIds>().map(|kept| kept.0).unwrap_or_default();
                 if event.get::<Wiped>().is_some() && !kept.is_empty() {
                     // Removed keys: another key may have the name.
-                    kept.into_iter().for_each(|id| _ = self.of_removed.entry(id).or_default());
+                    for id in kept {
+                        self.of_removed.entry(id).or_default();
+                    }
                     return;
                 }
                 let followed: Vec<_> = event.keys.iter().map(|key| self.name_in_backup(&key.name)).collect();

@@ -253,7 +253,7 @@ fn nothing_that_a_former_token_or_a_former_root_signs_is_taken_for_the_owners() 
     let (rekeyed, access) = rekey(&mut vault, &access, &world, Some(DAY));
     let present = &rekeyed.tokens[0].token;
     let identity = vault.identity();
-    let proofs = vault.read(&access, |tx| former::that_hold(tx)).unwrap();
+    let proofs = vault.read(&access, former::that_hold).unwrap();
     let proof = proofs[0].proof.clone();
     let (owner, _) = vault.keys(&access);
     let change = vault.read(&access, |tx| Ok(tx.change_number())).unwrap();

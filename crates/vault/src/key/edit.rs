@@ -213,7 +213,7 @@ pub(crate) fn not_found(tx: &mut VerifiedTx<'_>, missing: Vec<KeyName>) -> Resul
     let near = missing.first().map(|name| tx.key_like(name)).transpose()?.flatten();
     let removed =
         removal::that_hold(tx).into_iter().filter(|removed| Some(&removed.key.name) == missing.first());
-    let removed = removed.max_by_key(|removed| removed.until()).map(|last| (last.until(), last.key.name));
+    let removed = removed.max_by_key(removal::RemovedKey::until).map(|last| (last.until(), last.key.name));
     Ok(VaultError::NoSuchKeys { missing, near, removed })
 }
 

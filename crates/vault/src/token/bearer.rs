@@ -239,8 +239,8 @@ fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'sta
     // A bearer can put a signer of its own there and sign a view: that is no damage.
     let forger = NamedSigner { id: &in_head, encoded: &vault.header.signer };
     let view = tx.view(&bearer.id).ok().flatten()?;
-    let forged = View::open_signed(&view, bearer.kind, &bearer.keys(&own), &own, &forger, Moment(0));
-    let is_forged = forged.is_ok();
+    let opened = View::open_signed(&view, bearer.kind, &bearer.keys(&own), &own, &forger, Moment(0));
+    let is_forged = opened.is_ok();
     (!is_forged).then_some("signer")
 }
 

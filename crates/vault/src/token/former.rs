@@ -228,15 +228,15 @@ pub(crate) fn settle(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Result<(), V
     let goes_on = |record: &TokenRecord| {
         !record.expired(now) && in_force.iter().any(|successor| successor.name == record.name)
     };
-    let over = formers.iter().filter(|former| !goes_on(&former.record));
-    over.map(|former| end(tx, former)).collect()
+    let mut over = formers.iter().filter(|former| !goes_on(&former.record));
+    over.try_for_each(|former| end(tx, former))
 }
 
 /// Ends every former token of this name, or of any: the present ones are replaced as well.
 pub(crate) fn end_of(tx: &mut VerifiedTx<'_>, name: Option<&TokenName>) -> Result<(), VaultError> {
     let formers = that_hold(tx)?;
-    let meant = formers.iter().filter(|former| name.is_none_or(|name| former.record.name == *name));
-    meant.map(|former| end(tx, former)).collect()
+    let mut meant = formers.iter().filter(|former| name.is_none_or(|name| former.record.name == *name));
+    meant.try_for_each(|former| end(tx, former))
 }
 
 /// Deletes everything of a former token. Its entry in the API's record is closed by the change.
