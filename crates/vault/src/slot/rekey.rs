@@ -5,6 +5,8 @@
 //! opened the file before opens it afterwards but the credentials that were presented. The log keeps its entries word
 //! for word, and a pin of the old epoch is still led to the new record by them.
 
+use std::collections::BTreeSet;
+
 use crate::audit::{Action, Chain, KeyRef, Seed};
 use crate::store::{Durability, HeaderRow, MAX_SLOTS, SlotRow, Tx};
 use crate::time::rfc3339;
@@ -208,8 +210,10 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
         let mut found = file::survivors(tx, seeds)?;
         found.loss.values = file::lost_values(tx, found.every_key())?;
         found.tokens.retain(|token| token.revoked.is_none() && !token.is_session());
-        let names =
-            |tokens: &mut dyn Iterator<Item = &TokenRecord>| tokens.map(|token| token.name.clone()).collect();
+        // Records stand in the order of their tags.
+        let names = |tokens: &mut dyn Iterator<Item = &TokenRecord>| {
+            tokens.map(|token| token.name.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+        };
         let of_kind = |kind| found.tokens.iter().filter(move |token| token.kind == kind);
         Ok(RekeyPreview {
             keys: found.keys.len(),
