@@ -410,7 +410,8 @@ impl Run {
         for (key_record, key) in keys.iter().zip(self.map.values()) {
             same(key_record, key, now);
         }
-        let removed = key::removed(self.handles.last_mut().unwrap(), &self.access).unwrap();
+        // Those that are over and not wiped yet as well.
+        let removed = key::removed(self.handles.last_mut().unwrap(), &self.access, Moment(0)).unwrap();
         for number in 0..3 {
             let listed = removed.iter().filter(|removed| removed.key.name == name(number)).count();
             let of_name = self.removed.iter().filter(|removed| removed.name == number);
@@ -723,7 +724,12 @@ fn perform(
             edit(*number, Edit { expires: Some(at(life)), ..Edit::default() })
         }
         Step::Remove { name: number } => key::remove(vault, access, world, &[name(*number)]).map(drop),
-        Step::Wipe { name: number } => key::wipe(vault, access, world, &[name(*number)]).map(drop),
+        Step::Wipe { name: number } => match key::wipe(vault, access, world, &[name(*number)]) {
+            Err(VaultError::NoSuchKeys { .. }) => {
+                key::wipe_removed(vault, access, world, &[name(*number)]).map(drop)
+            }
+            wiped => wiped.map(drop),
+        },
         Step::Undelete { name: number, to } => {
             key::undelete(vault, access, world, &name(*number), to.map(name).as_ref()).map(drop)
         }

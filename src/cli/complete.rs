@@ -17,7 +17,8 @@ use keyvault_core::crypto::SystemRng;
 use keyvault_core::name::KeyName;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
-use keyvault_vault::unlock::session::{self, Current, LimitedSession};
+use keyvault_vault::unlock::session::{self, Current};
+use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
     Access, BearerKeys, Holder, Holders, Names, Notices, Supply, Vault, VersionState, World, key, slot, token,
 };
@@ -27,6 +28,7 @@ use super::context;
 use super::errors::{Failure, code};
 use super::output::Ui;
 use super::output::time;
+use super::unlock::key_source::token_is_given;
 
 /// Names the shell in the question that its script asks.
 const VARIABLE: &str = "KEYVAULT_COMPLETE";
@@ -142,10 +144,27 @@ pub(super) fn more_keys() -> ArgValueCompleter {
 /// Completes the name of a removed key.
 pub(super) fn removed_keys() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
-        let names =
-            open_session().and_then(|(mut vault, access)| key::removed_names(&mut vault, &access).ok());
-        beginning_with(current, names.unwrap_or_default().iter().map(KeyName::as_str))
+        beginning_with(current, removed_names().iter().map(KeyName::as_str))
     })
+}
+
+/// Completes the name of a key, or behind `--removed` that of a removed one, that was not given yet.
+pub(super) fn keys_to_remove() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let names = if line(std::env::args_os()).any(|word| word == "--removed") {
+            removed_names()
+        } else {
+            names().keys.into_iter().collect()
+        };
+        let given = given();
+        beginning_with(current, names.iter().map(KeyName::as_str).filter(|name| !given.contains(*name)))
+    })
+}
+
+fn removed_names() -> BTreeSet<KeyName> {
+    let names = open_session()
+        .and_then(|(mut vault, access)| key::removed_names(&mut vault, &access, time::now()).ok());
+    names.unwrap_or_default()
 }
 
 /// Completes the key of `VAR=NAME` and `N=NAME`.
@@ -302,16 +321,23 @@ fn told_beginning_with(current: &OsStr, values: Vec<(String, &'static str)>) -> 
 fn names() -> Names {
     let names = || {
         let (mut vault, pins) = opened()?;
+        if let Some(token) = context::token_variable() {
+            let token = Token::parse(token.as_encoded_bytes()).ok()?;
+            return granted(vault, BearerKeys::of(&token, None), pins);
+        }
+        if token_is_given() {
+            return None;
+        }
         match session::current(&vault.identity(), time::now())? {
             Current::Full(session) => key::names(&mut vault, &session.into()).ok(),
-            Current::Limited(session) => granted(vault, &session, pins),
+            Current::Limited(session) => granted(vault, BearerKeys::of_session(&session), pins),
         }
     };
     names().unwrap_or_default()
 }
 
-/// The names of the keys that a limited session opens.
-fn granted(vault: Vault, session: &LimitedSession, pins: Pins) -> Option<Names> {
+/// The names of the keys that a bearer opens.
+fn granted(vault: Vault, bearer: BearerKeys, pins: Pins) -> Option<Names> {
     let nobody = Holder { command: String::new(), pid: 0 };
     let world = World {
         clock: time::clock(),
@@ -322,7 +348,7 @@ fn granted(vault: Vault, session: &LimitedSession, pins: Pins) -> Option<Names> 
         notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     };
-    let mut supply = Supply::Granted(vault, BearerKeys::of_session(session));
+    let mut supply = Supply::Granted(vault, bearer);
     let keys = supply.look(&world).ok()?.keys().ok()?.all().ok()?;
     Some(Names {
         keys: keys.iter().map(|key| key.name().clone()).collect(),
@@ -330,7 +356,11 @@ fn granted(vault: Vault, session: &LimitedSession, pins: Pins) -> Option<Names> 
     })
 }
 
+/// The vault by a full session, unless a token is given, which opens no more than its grants.
 fn open_session() -> Option<(Vault, Access)> {
+    if token_is_given() {
+        return None;
+    }
     let (vault, _) = opened()?;
     let access = vault.session(time::now())?.into();
     Some((vault, access))

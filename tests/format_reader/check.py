@@ -321,6 +321,20 @@ class _Check:
                 with_views.add(record.id)
                 self.in_force.append(record)
                 self.attempt(f"token_grant of {record.name}", lambda: self.grants(record))
+        for row in self.objects(tree.FORMER):
+            at = row[0]
+            former = self.opened_object(tree.FORMER, row)
+            named = f"former token {former.record.name if former else at.hex()}"
+            former = self.attempt(named, lambda: self.vault.object_at(tree.FORMER, at))
+            if former is None:
+                continue
+            if not self.at_its_tag(tree.FORMER, former.id, at):
+                self.find(named, "former-place")
+            with_reads.add(former.id)
+            with_views.add(former.id)
+            self.attempt(f"log of {former.record.name}", lambda: self.reads(former.record))
+            self.in_force.append(former.record)
+            self.attempt(f"token_grant of {former.record.name}", lambda: self.former_grants(former))
         for table, known in (("token_view", with_views), ("token_grant", with_views), ("log_head", with_reads)):
             if table in self.misshapen or any(row[0] not in known for row in self.rows[table]):
                 self.find("token_view", "token-stray")
@@ -372,7 +386,14 @@ class _Check:
         if not holds or passed != last_mac:
             raise Damaged("reads-chain")
 
-    def grants(self, record):
+    def former_grants(self, former):
+        """A former token's succession, and its view and grants (§6)."""
+        vault, proof = self.vault, former.proof
+        if not proof.leads_to(signer_id(proof.former_signer), vault.signer, vault.vault_id, vault.epoch):
+            raise Damaged("view-origin")
+        self.grants(former.record, proof)
+
+    def grants(self, record, proof=None):
         """A token's view against its record, its grants against the view and against the keys (§10)."""
         vault = self.vault
         row = next((row for row in self.rows["token_view"] if row[0] == record.id), None)
@@ -387,7 +408,8 @@ class _Check:
             plain = keys.open("view", "token view", sealed, "token_view", record.id, revision=change)
         except NotSealed:
             raise Damaged("view-seal") from None
-        view = signed_view(plain, record.kind, record.id, change, keys, vault.signer, signer_id(vault.signer))
+        own = signer_id(vault.signer)
+        view = signed_view(plain, record.kind, record.id, change, keys, vault.signer, own, proof)
         rows = sorted(row[1:] for row in self.rows["token_grant"] if row[0] == record.id)
         if len(rows) != view.count or grants_hash(rows) != view.grants_hash:
             raise Damaged("grants")

@@ -12,7 +12,7 @@ from codec import Reader, ascending, u8, u32, u64, with_length
 from failure import Malformed, Newer, NotSealed
 
 ED25519 = 1
-STATE_RECORD, VIEW, BUNDLE, SET_HEADER, HOLD = 1, 2, 3, 4, 5
+STATE_RECORD, VIEW, BUNDLE, SET_HEADER, HOLD, SUCCESSION = 1, 2, 3, 4, 5, 6
 
 
 def sha256(data):

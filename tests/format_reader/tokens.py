@@ -6,8 +6,8 @@ import grammar
 import objects
 import sets
 from codec import ascending, decode, unpad
-from crypto import VIEW, Keys, derive, sha256, signer_id, verifies
-from failure import Damaged, Locked, Malformed, NotSealed, structure
+from crypto import SUCCESSION, VIEW, Keys, derive, sha256, signer_id, verifies
+from failure import Damaged, Locked, Malformed, Newer, NotSealed, structure
 from slots import BLANK
 
 BEARER, SESSION, VERIFIER, ISSUER = 1, 2, 3, 4
@@ -68,7 +68,10 @@ class TokenRecord:
     """A token's record in its owner's vault, out of its padding."""
 
     def __init__(self, plain):
-        decode(unpad(plain), self._read)
+        self.take(unpad(plain))
+
+    def take(self, data):
+        decode(data, self._read)
         hold_kind(self.kind, self.expires, self.apis)
         if self.kind == ISSUER and (self.scopes or self.keys_named):
             raise Malformed
@@ -98,6 +101,55 @@ class TokenRecord:
 
     def keys(self, vault_id, epoch):
         return Keys(vault_id, epoch, self.reader, "token")
+
+
+class Proof:
+    """A signed succession (§6, "Former token")."""
+
+    def __init__(self, reader):
+        self.former_epoch = reader.u32()
+        self.former_signer = reader.bytes()
+        self.text = reader.bytes()
+        self.signature = reader.bytes()
+        self.ends = decode(self.text, self._read)
+
+    def _read(self, reader):
+        self.epoch = reader.u32()
+        self.signer = reader.bytes()
+        ends = reader.i64()
+        reader.extensions()
+        return ends
+
+    def leads_to(self, former_id, signer, vault_id, epoch):
+        """Whether the signer with this id signed that `signer` follows it in this epoch, the one after its own."""
+        return (
+            signer_id(self.former_signer) == former_id
+            and verifies(self.former_signer, self.signature, SUCCESSION, vault_id, self.former_epoch, self.text)
+            and self.former_epoch + 1 == self.epoch == epoch
+            and self.signer == signer
+        )
+
+    def __eq__(self, other):
+        return isinstance(other, Proof) and vars(self) == vars(other)
+
+
+class FormerToken:
+    """A verifier's token of the epoch before, out of its padding (§6)."""
+
+    def __init__(self, plain):
+        decode(unpad(plain), self._read)
+        record = self.record
+        if (record.id, record.kind, record.revoked) != (self.id, VERIFIER, None):
+            raise Malformed
+        if record.scopes or record.keys_named or record.expires is None or record.expires > self.proof.ends:
+            raise Malformed
+
+    def _read(self, reader):
+        self.id = reader.bytes()
+        self.record = TokenRecord.__new__(TokenRecord)
+        self.record.take(reader.bytes())
+        self.proof = Proof(reader)
+        reader.extensions()
 
 
 class Head:
@@ -131,19 +183,24 @@ class View:
         reader.extensions()
 
 
-def signed_view(plain, kind, token, change, keys, signer, signer_identity):
-    """The view of a signed view, by the signer in `vault` (§10, "A bearer")."""
+def signed_view(plain, kind, token, change, keys, signer, signer_identity, proof=None):
+    """The view of a signed view, by the signer in `vault` (§10, "A bearer"). Behind that of a former token stands `proof`."""
     try:
-        text, signature = decode(unpad(plain), lambda reader: (reader.bytes(), reader.bytes()))
-    except Malformed:
+        text, signature, behind = decode(unpad(plain), _signed_view)
+    except (Malformed, Newer):
         raise Damaged("view-malformed") from None
-    own = signer_id(signer) == signer_identity
+    own = signer_id(signer) == signer_identity and behind == proof
     signed = structure(
         lambda: own and verifies(signer, signature, VIEW, keys.vault_id, keys.epoch, text), "view-origin", "view-newer"
     )
     if not signed:
         raise Damaged("view-origin")
     return structure(lambda: View(text, kind, token, change), "view-malformed", "view-newer")
+
+
+def _signed_view(reader):
+    text, signature = reader.bytes(), reader.bytes()
+    return text, signature, Proof(reader) if reader.place < len(reader.data) else None
 
 
 class GrantedVersion:

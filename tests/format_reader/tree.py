@@ -6,7 +6,7 @@ from codec import u8, u32, u64
 from crypto import digest, equal, sha256
 from failure import Damaged
 
-HEADER, SLOT, KEY, SCOPE, TOKEN, NAMES, TOKENS, REMOVED, LEDGERS = 1, 2, 3, 4, 5, 7, 8, 14, 15
+HEADER, SLOT, KEY, SCOPE, TOKEN, NAMES, TOKENS, REMOVED, LEDGERS, FORMER = 1, 2, 3, 4, 5, 7, 8, 14, 15, 17
 
 
 def tag(keys, kind, name=b""):

@@ -9,11 +9,11 @@ from failure import Alarm, Damaged, Failure, Hostile, Malformed, NotSealed, stru
 from file import VAULTS_LEDGER, VaultFile
 from objects import Key, Ledgers, Names, RemovedKey, Scope, Tokens
 from record import Record
-from tokens import TokenRecord
-from tree import HEADER, KEY, LEDGERS, NAMES, REMOVED, SCOPE, SLOT, TOKEN, TOKENS
+from tokens import FormerToken, TokenRecord
+from tree import HEADER, KEY, FORMER, LEDGERS, NAMES, REMOVED, SCOPE, SLOT, TOKEN, TOKENS
 
-WORDS = {KEY: "key", SCOPE: "scope", TOKEN: "token", NAMES: "names", TOKENS: "tokens", REMOVED: "removed", LEDGERS: "ledgers"}
-STRUCTURES = {KEY: Key, SCOPE: Scope, TOKEN: TokenRecord, NAMES: Names, TOKENS: Tokens, REMOVED: RemovedKey, LEDGERS: Ledgers}
+WORDS = {KEY: "key", SCOPE: "scope", TOKEN: "token", NAMES: "names", TOKENS: "tokens", REMOVED: "removed", LEDGERS: "ledgers", FORMER: "former"}
+STRUCTURES = {KEY: Key, SCOPE: Scope, TOKEN: TokenRecord, NAMES: Names, TOKENS: Tokens, REMOVED: RemovedKey, LEDGERS: Ledgers, FORMER: FormerToken}
 
 
 class Vault:

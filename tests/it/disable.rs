@@ -198,3 +198,65 @@ fn another_key_under_the_name_of_a_disabled_one_is_not_disabled_by_a_restore() {
     world.run(&["vault", "restore", "before", "--yes"]).ok();
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "another");
 }
+
+#[test]
+fn a_restore_knows_whether_a_key_was_disabled_when_it_was_last_there() {
+    // Steps with key `a`, the backup among them; true if the key is disabled after a restore.
+    let table = [
+        ("backup disable", true),
+        ("backup disable enable", false),
+        ("backup disable remove", true),
+        ("backup disable remove undelete", true),
+        ("backup disable remove undelete enable", false),
+        ("backup disable remove undelete enable remove", false),
+        ("backup disable remove undelete enable wipe", false),
+        ("backup disable remove undelete enable disable wipe", true),
+        ("backup disable remove undelete wipe", true),
+        ("backup disable remove undelete enable remove wipe-removed", false),
+        ("backup disable remove wipe-removed", true),
+        ("backup disable wipe", true),
+        ("backup disable enable wipe", false),
+        ("backup remove undelete disable wipe", true),
+        ("backup remove undelete disable enable wipe", false),
+        ("backup disable remove undelete-as enable wipe", false),
+        ("backup remove undelete-as disable wipe", true),
+        ("backup remove undelete remove wipe-removed", false),
+        ("disable remove backup undelete enable disable wipe", true),
+        ("remove backup undelete wipe", false),
+        ("remove backup undelete disable remove", true),
+        ("remove backup undelete disable enable remove", false),
+        // As the backup has it, though it was enabled since.
+        ("disable backup enable", true),
+        ("disable backup enable remove undelete wipe", true),
+    ];
+    for (steps, disabled) in table {
+        for by_way_of_another in [false, true] {
+            let world = World::own();
+            world.run(&["vault", "backup", "empty"]).ok();
+            world.run_with_input(&["add", "a"], "value").ok();
+            let mut name = "a";
+            for step in steps.split(' ') {
+                let command = match step {
+                    "backup" => &["vault", "backup", "b"][..],
+                    "remove" => &["remove", name, "--yes"],
+                    "wipe" => &["remove", name, "--wipe", "--yes"],
+                    "wipe-removed" => &["remove", name, "--wipe", "--removed", "--yes"],
+                    "undelete-as" => &["undelete", name, "--as", "c"],
+                    step => &[step, name],
+                };
+                world.run(command).ok();
+                if step == "undelete-as" {
+                    name = "c";
+                }
+            }
+            if by_way_of_another {
+                world.run(&["vault", "restore", "empty", "--yes"]).ok();
+            }
+            world.run(&["vault", "restore", "b", "--yes"]).ok();
+            // A key that was removed in the backup is removed again.
+            world.run(&["undelete", "a"]);
+            let shown = world.run(&["show", "a", "--json"]).ok().json();
+            assert_eq!(shown["status"] == "disabled", disabled, "{steps}, {by_way_of_another}: {shown}");
+        }
+    }
+}

@@ -114,6 +114,24 @@ fn everything_that_is_wrong_is_said_at_once_before_anything_starts() {
 }
 
 #[test]
+fn keys_of_two_projects_that_set_one_variable_are_named_with_a_command_that_works() {
+    let world = World::own();
+    for name in ["shop/token", "blog/token"] {
+        world.run_with_input(&["add", name, "--env", "TOKEN", "--scope", "both"], name).ok();
+    }
+    let show = ["exec", "--scope", "both", "--", "sh", "-c", "echo $TOKEN $SHOP_TOKEN $BLOG_TOKEN"];
+    world.run(&show).fails_with(
+        125,
+        "
+            error: Cannot release the keys:
+              TOKEN: set by blog/token, shop/token (keyvault edit shop/token --env SHOP_TOKEN)
+        ",
+    );
+    world.run(&["edit", "shop/token", "--env", "SHOP_TOKEN"]).ok();
+    assert_eq!(world.run(&show).ok().out, "blog/token shop/token\n");
+}
+
+#[test]
 fn no_choice_shows_the_choices_and_a_missing_separator_is_usage() {
     let mut world = filled();
     world.run(&["exec", "--", "true"]).fails_with(

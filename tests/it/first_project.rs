@@ -223,6 +223,13 @@ fn a_value_in_the_place_of_a_name_is_refused_and_not_repeated() {
     world.run(&["generate", value]).fails_with(2, refused);
     world.run_with_input(&["add", "a"], "x").ok();
     world.run(&["edit", "a", "--rename", value]).fails_with(2, refused);
+    world.run(&["copy", "a", value]).fails_with(2, refused);
+    world.run_with_input(&["add", "gone"], "x").ok();
+    world.run(&["remove", "gone", "--yes"]).ok();
+    world.run(&["undelete", "gone", "--as", value]).fails_with(2, refused);
+    let copied = format!("{value}2");
+    world.run(&["copy", "a", &copied, "--yes"]).ok();
+    world.run(&["undelete", "gone", "--as", &format!("{value}3"), "--yes"]).ok();
     world.run(&["generate", value, "--yes"]).ok();
     let leaked = |name: &str| {
         format!(

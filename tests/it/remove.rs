@@ -134,15 +134,41 @@ fn thirty_days_after_its_removal_two_changes_an_hour_apart_wipe_a_key_and_the_lo
 }
 
 #[test]
-fn wipe_destroys_a_key_that_was_removed_before_too() {
+fn wipe_destroys_the_key_that_has_the_name_and_with_removed_those_that_had_it() {
     let world = World::own();
-    world.run_with_input(&["add", "a"], "first").ok();
-    world.run(&["remove", "a", "--yes"]).ok();
-    world.run_with_input(&["add", "a"], "second").ok();
-    world.run(&["remove", "a", "--wipe", "--yes"]).reports("Wiped `a` with 1 version.\n");
+    let add = |value: &str| world.run_with_input(&["add", "a"], value).ok();
+    for value in ["first", "second"] {
+        add(value);
+        world.run(&["remove", "a", "--yes"]).ok();
+    }
+    world.run(&["remove", "a", "--wipe", "--yes"]).fails_with(
+        3,
+        "
+            error: No key named `a`.
+                   `a` was removed. To destroy its values: keyvault remove --wipe --removed a
+        ",
+    );
+    add("third");
+    world.run(&["remove", "a", "--removed", "--yes"]).fails(2, "--wipe");
+    world.run(&["remove", "a", "--wipe", "--removed", "--yes"]).reports(
+        "
+            Wiped the removed key `a` with 1 version.
+            Wiped the removed key `a` with 1 version.
+        ",
+    );
+    assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "third");
     assert_eq!(version_rows(&world), 1);
-    // No key has the name, so the removed one goes.
-    world.run(&["remove", "a", "--yes"]).fails(3, "was removed");
+    world.run(&["remove", "a", "--wipe", "--removed", "--yes"]).fails(3, "No removed key is named `a`.");
+    world.run(&["remove", "a", "--yes"]).ok();
+    add("fourth");
+    world.run(&["remove", "a", "--wipe", "--yes"]).reports(
+        "
+            Wiped `a` with 1 version.
+            1 removed key of that name is kept. To destroy: keyvault remove --wipe --removed a
+        ",
+    );
+    world.run(&["undelete", "a"]).ok();
+    assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "third");
     world.run(&["remove", "a", "--wipe", "--yes"]).reports("Wiped `a` with 1 version.\n");
     assert_eq!(version_rows(&world), 0);
     world.run(&["remove", "a", "--wipe", "--yes"]).fails(3, "No key named `a`");

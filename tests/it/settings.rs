@@ -41,7 +41,7 @@ fn a_setting_is_approved_as_it_is_and_needs_no_vault() {
     run_in(&world, &folder, &run).fails_with(
         125,
         "
-            error: ~/shop/.keyvault.toml asks for keys that are not approved:
+            error: ~/shop/.keyvault.toml has settings that are not approved:
               PORT = \"3000\"
                    Nothing was released. Review and approve it: keyvault project approve
         ",

@@ -421,8 +421,8 @@ fn an_empty_token_is_refused_and_no_other_way_is_taken() {
         ");
     held(&world, "", &["list"]).fails(4, "KEYVAULT_TOKEN is empty.");
     held(&world, "", &["show", "a", "--reveal"]).fails(4, "KEYVAULT_TOKEN is empty.");
-    // A command that takes no token ignores the variable.
-    held(&world, "", &["history", "a"]).ok();
+    // Nor does a command that no token opens take the session instead.
+    held(&world, "", &["history", "a"]).fails(4, "KEYVAULT_TOKEN is empty.");
     assert!(held(&world, "", &["status", "-v"]).ok().out.contains("KEYVAULT_TOKEN is empty."));
 }
 

@@ -240,3 +240,56 @@ fn completion_offers_removed_keys_to_undelete_alone() {
     assert_eq!(ask(&["show", "g"]), "");
     assert_eq!(ask(&["undelete", "k"]), "");
 }
+
+#[test]
+fn a_key_is_refused_from_the_moment_on_at_which_its_thirty_days_are_over() {
+    let mut world = World::own();
+    world.run_with_input(&["add", "a"], "value-a").ok();
+    world.run_with_input(&["add", "b"], "value-b").ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    world.advance(days(30) - std::time::Duration::from_millis(1));
+    assert!(world.run(&["list", "--removed"]).ok().out.contains("a "));
+    world.run(&["show", "a"]).fails(3, "keyvault undelete a");
+    world.advance(std::time::Duration::from_millis(1));
+    // No change has found it yet, so the values are still there.
+    let over = "
+        error: `a` was removed more than 30 days ago and cannot be brought back.
+               Later changes destroy its values. To destroy them now: keyvault remove --wipe --removed a
+    ";
+    world.run(&["undelete", "a"]).fails_with(6, over);
+    world.run(&["undelete", "a", "--as", "c"]).fails_with(6, over);
+    world.run(&["list", "--removed"]).reports("No removed keys.\n");
+    let shown = world.run(&["show", "a"]);
+    assert!(shown.code == 3 && !shown.err.contains("undelete"), "{shown:?}");
+    // The first change after it finds it over, and wipes nothing yet.
+    world.run(&["edit", "b", "--note", "n"]).ok();
+    world.run(&["undelete", "a"]).fails_with(6, over);
+    // A clock that was ahead refuses while it is, and takes nothing away.
+    world.at("2040-05-18T00:00:00Z");
+    world.run(&["undelete", "a"]).ok();
+    assert_eq!(value(&world, "a"), "value-a");
+    world.run(&["remove", "a", "--yes"]).ok();
+    world.advance(days(40));
+    world.run(&["unlock"]).ok();
+    world.unset("KEYVAULT_PASSPHRASE");
+    let mut complete = world.command(crate::harness::KEYVAULT);
+    complete.env("KEYVAULT_COMPLETE", "fish").args(["--", "keyvault", "undelete", ""]);
+    assert_eq!(crate::harness::finish(&mut complete, b"").ok().out, "");
+    world
+        .run(&["remove", "a", "--wipe", "--removed", "--yes"])
+        .reports("Wiped the removed key `a` with 1 version.\n");
+    world.run(&["vault", "check"]).ok();
+}
+
+#[test]
+fn of_two_removed_keys_of_a_name_the_one_that_is_over_counts_for_nothing() {
+    let world = World::own();
+    world.run_with_input(&["add", "a"], "first").ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    world.advance(days(29));
+    world.run_with_input(&["add", "a"], "second").ok();
+    world.run(&["remove", "a", "--yes"]).ok();
+    world.advance(days(2));
+    world.run(&["undelete", "a"]).is(0, "a is back with 1 version; it was removed 2d ago\n", "");
+    assert_eq!(value(&world, "a"), "second");
+}

@@ -8,6 +8,7 @@ mod compat;
 mod content;
 mod file;
 mod forge;
+mod former;
 mod good;
 mod later;
 mod machines;
@@ -71,6 +72,7 @@ fn write(kit: &Kit) {
     pinned::all(&mut set);
     machines::all(&mut set);
     removed::all(&mut set);
+    former::all(&mut set);
     set.write(&kit.folder);
     let path = kit.folder.join("README.md");
     let page = std::fs::read_to_string(&path).unwrap();

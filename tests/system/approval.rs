@@ -143,3 +143,16 @@ fn who_approves_a_project_file_sees_which_key_it_would_get() {
     let approved = world.run(&["project", "approve", "--yes"]).ok();
     assert!(approved.out.contains("OTHER <- abcdefghij0123456789xyz"), "{}", approved.out);
 }
+
+#[test]
+fn a_file_of_settings_alone_is_not_said_to_ask_for_keys() {
+    let world = World::empty();
+    let folder = project(&world, "[keys]\nPORT = { value = \"3000\" }\n");
+    let terminal = Terminal::shell(&world);
+    let line = format!("cd '{}'; keyvault exec -- sh -c 'echo on $PORT'", folder.display());
+    terminal.run(&line, "sets variables for the commands that you run with it:");
+    terminal.wait_for("Approve it");
+    terminal.type_line("y");
+    let (shown, code) = terminal.ended();
+    assert!(code == 0 && shown.contains("on 3000") && !shown.contains("from your vault"), "{shown}");
+}

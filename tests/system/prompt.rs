@@ -211,6 +211,39 @@ fn a_command_behind_an_unanswered_prompt_gives_up_and_names_the_process() {
 }
 
 #[test]
+fn the_question_of_a_wipe_says_whether_it_is_the_key_or_a_removed_one() {
+    let world = World::own();
+    let add = || world.run_with_input(&["add", "a"], "value").ok();
+    let terminal = Terminal::shell(&world);
+    let ask = |options: &str, question: &str| {
+        terminal.run(&format!("clear; keyvault remove a {options}"), question);
+        terminal.type_line("no");
+        assert_eq!(terminal.ended().1, 6);
+    };
+    add();
+    ask("--wipe", "This permanently destroys a. Type its name");
+    world.run(&["remove", "a", "--yes"]).ok();
+    ask(
+        "--wipe --removed",
+        "This permanently destroys the removed key a; a key that has the name now stays.",
+    );
+    add();
+    ask(
+        "--wipe",
+        "This permanently destroys the key that has the name a now; 1 removed key of that name stays.",
+    );
+    world.run(&["remove", "a", "--yes"]).ok();
+    add();
+    ask(
+        "--wipe --removed",
+        "This permanently destroys 2 removed keys that had the name a; a key that has it now stays.",
+    );
+    let removed = world.run(&["list", "--removed", "--json"]).ok().json();
+    assert_eq!(removed["keys"].as_array().unwrap().len(), 2);
+    world.run(&["show", "a"]).ok();
+}
+
+#[test]
 fn remove_asks_for_the_name_on_the_terminal_even_where_stderr_is_a_file() {
     let world = locked();
     world.sh("true").ok();

@@ -62,7 +62,7 @@ fn append(rows: &mut Vec<Vec<u8>>, point: &mut HoldPoint, held: u32) {
     let key = api_key();
     let ledger = Ledger { identity: IDENTITY, api: API, verifier: GATE, api_key: &key };
     let notice = Notice { id: id(held), time: Moment(1), reason: Reason::Leaked, detail: "seen in a log" };
-    let (row, next) = ledger.append(point, &notice, &signing(), &SystemRng).unwrap();
+    let (row, next) = ledger.append(point, &notice, (&signing(), ledger.identity.epoch), &SystemRng).unwrap();
     rows.push(row);
     *point = next;
 }

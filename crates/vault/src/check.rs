@@ -196,7 +196,8 @@ impl Check {
             check.find(row, what);
         }
         // A record that does not hold is a finding already.
-        if let Ok(tokens) = token::load_all(tx) {
+        if let Ok(mut tokens) = token::load_all(tx) {
+            tokens.extend(token::former::that_hold(tx)?.into_iter().map(|former| former.record));
             for (row, what) in issued.strangers(&tokens) {
                 check.find(&row, &what);
             }

@@ -9,7 +9,7 @@ use crate::state::StateError;
 use crate::state::pin::Standing;
 use crate::store::{StoreError, THE_FILE, damage};
 use crate::unlock::UnlockError;
-use keyvault_core::clock::RngError;
+use keyvault_core::clock::{Moment, RngError};
 use keyvault_core::name::{KeyName, NameError, Scope};
 use keyvault_core::recipe::RecipeError;
 use keyvault_core::text::{list, looks_like_a_value, quoted, reason};
@@ -121,6 +121,9 @@ pub enum VaultError {
         /// The names of all removed keys, in order and none twice.
         removed: Vec<KeyName>,
     },
+    /// The 30 days of the removed keys of this name are over.
+    #[error("`{0}` was removed more than 30 days ago and cannot be brought back.")]
+    RemovalOver(KeyName),
     /// A key has the name that a removed one is to be brought back under.
     #[error("Key `{wanted}` already exists.")]
     NameInUse { removed: KeyName, wanted: KeyName },
@@ -156,8 +159,8 @@ pub enum VaultError {
         missing: Vec<KeyName>,
         /// A key that was probably meant by the first of them.
         near: Option<KeyName>,
-        /// The first of them, if it was removed and can be brought back.
-        removed: Option<KeyName>,
+        /// The first of them, if it was removed, and until when it can be brought back.
+        removed: Option<(Moment, KeyName)>,
     },
     /// The key has no version of which a value could be read.
     #[error("`{name}` is {status}, so its value is not shown.")]

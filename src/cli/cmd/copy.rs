@@ -9,6 +9,7 @@ use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::{self, KeyJson};
+use crate::cli::resembling;
 use keyvault_core::name::{EnvName, KeyName};
 
 /// Copy a key under another name.
@@ -27,13 +28,17 @@ pub(crate) struct Copy {
     /// The variable that holds the copy, instead of its name in upper case
     #[arg(long, value_name = "VAR", value_parser = named::<EnvName>)]
     env: Option<EnvName>,
+    /// Do not ask if NEW looks like a value
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Copy {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        resembling::confirm(context, &self.new, self.yes)?;
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        let Self { name, new, env } = &self;
+        let Self { name, new, env, .. } = &self;
         let key = context.with_world(|world| {
             key::copy(&mut vault, &access, world, name, new, env.as_ref())
                 .map_err(|error| Failure::of(error, &path))

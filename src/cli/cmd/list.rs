@@ -231,7 +231,8 @@ impl List {
         context.tell_alarm(&mut vault, access)?;
         let path = vault.path().to_owned();
         if self.removed {
-            let removed = key::removed(&mut vault, access).map_err(|error| Failure::of(error, &path))?;
+            let removed =
+                key::removed(&mut vault, access, context.now()).map_err(|error| Failure::of(error, &path))?;
             return self.list_removed(&removed, context);
         }
         // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.
@@ -353,7 +354,6 @@ impl List {
                 Column::number("LEFT"),
             ]);
             for removed in shown {
-                let left = (removed.until() > now).then(|| time::between(now, removed.until()));
                 table.row([
                     removed.key.name.to_string(),
                     view::joined(removed.key.scopes.iter()),
@@ -362,7 +362,7 @@ impl List {
                         .current()
                         .map_or_else(|| "-".to_owned(), |version| version.number.to_string()),
                     time::relative(removed.removed, now),
-                    left.unwrap_or_else(|| "0d".to_owned()),
+                    time::between(now, removed.until()),
                 ]);
             }
             context.ui.paged(&table.text(&context.ui))?;

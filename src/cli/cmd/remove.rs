@@ -1,5 +1,7 @@
 //! `keyvault remove`
 
+use std::path::Path;
+
 use clap::Args;
 use keyvault_core::clock::Moment;
 use keyvault_vault::{Access, KeyRecord, RemovedKey, Vault, VaultError, key};
@@ -16,16 +18,20 @@ use keyvault_core::name::{KeyName, MAX_NAME};
 /// Remove keys.
 ///
 /// A removed key is released to nobody, tokens lose it, and its name is free. `keyvault undelete NAME` brings it back for 30
-/// days; after them, or at once with --wipe, its values are destroyed. On a terminal, asks you to type each name; elsewhere,
-/// requires --yes. The audit log keeps a record.
+/// days; after them, or at once with --wipe, its values are destroyed. --wipe destroys the key that has the name now, and
+/// --wipe --removed destroys the removed keys that had it. On a terminal, asks you to type each name; elsewhere, requires
+/// --yes. The audit log keeps a record.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// The keys' names
-    #[arg(required = true, add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
+    #[arg(required = true, add = complete::keys_to_remove(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
-    /// Destroy all values at once, of removed keys too where no key has the name; this cannot be undone
+    /// Destroy all values at once; this cannot be undone
     #[arg(long)]
     wipe: bool,
+    /// With --wipe: the removed keys of these names, and not the keys that have them now
+    #[arg(long, requires = "wipe")]
+    removed: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -44,13 +50,20 @@ impl Remove {
         let (mut vault, mut access) = context.open_despite_damage()?;
         let path = vault.path().to_owned();
         // A name that is not there is said before anything is asked.
+        let mut others = Vec::with_capacity(self.names.len());
         for name in &self.names {
-            self.find(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
+            others.push(self.find(&mut vault, &access, name, &path)?);
         }
         if !self.yes {
-            for name in &self.names {
-                self.confirm(context, name)?;
+            for (name, others) in self.names.iter().zip(&others) {
+                self.confirm(context, name, *others)?;
             }
+        }
+        if self.removed {
+            let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
+                key::wipe_removed(vault, access, world, &self.names)
+            })?;
+            return tell(context, "Wiped the removed key", wiped.iter().map(|key| (key, None)));
         }
         let told = if self.wipe {
             let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
@@ -65,23 +78,60 @@ impl Remove {
             let until = |removed: &RemovedKey| Some(removed.until());
             tell(context, "Removed", removed.iter().map(|removed| (&removed.key, until(removed))))
         };
+        let with_removed = self.names.iter().zip(others).filter(|(_, others)| self.wipe && *others > 0);
+        for (name, others) in with_removed {
+            let keys = view::counted(others, "removed key");
+            let kept = if others == 1 { "is kept" } else { "are kept" };
+            context.ui.note(&format!(
+                "{keys} of that name {kept}. To destroy: keyvault remove --wipe --removed {name}"
+            ));
+        }
         mentions::warn_of(context, &self.names, None);
         told
     }
 
-    /// Any other error than that there is no such key may be in the way of the removal too, and is reported there.
-    fn find(&self, vault: &mut Vault, access: &Access, name: &KeyName) -> Result<(), VaultError> {
-        let Err(error @ VaultError::NoSuchKeys { .. }) = key::show(vault, access, name) else {
-            return Ok(());
-        };
-        let is_removed =
-            self.wipe && key::removed_names(vault, access).map_or(true, |removed| removed.contains(name));
-        if is_removed { Ok(()) } else { Err(error) }
+    /// How many keys of this name are removed. Any other error than that there is no such key may be in the way of the
+    /// removal too, and is reported there.
+    fn find(
+        &self,
+        vault: &mut Vault,
+        access: &Access,
+        name: &KeyName,
+        path: &Path,
+    ) -> Result<usize, Failure> {
+        let removed = key::removed_of_name(vault, access, name).unwrap_or_default().len();
+        if self.removed {
+            return Ok(removed);
+        }
+        match key::show(vault, access, name) {
+            Err(error @ VaultError::NoSuchKeys { .. }) if self.wipe && removed > 0 => Err(Failure {
+                hint: Some(format!(
+                    "`{name}` was removed. To destroy its values: keyvault remove --wipe --removed {name}"
+                )),
+                ..Failure::of(error, path)
+            }),
+            Err(error @ VaultError::NoSuchKeys { .. }) => Err(Failure::of(error, path)),
+            _ => Ok(removed),
+        }
     }
 
-    fn confirm(&self, context: &Context, name: &KeyName) -> Result<(), Failure> {
-        let what = if self.wipe { "permanently destroys" } else { "removes" };
-        let typed = prompt::line(&format!("This {what} {name}. Type its name"), MAX_NAME)?;
+    fn confirm(&self, context: &Context, name: &KeyName, removed: usize) -> Result<(), Failure> {
+        let what = match (self.wipe, removed) {
+            (false, _) => format!("removes {name}"),
+            (true, 0) if !self.removed => format!("permanently destroys {name}"),
+            (true, 0 | 1) if self.removed => {
+                format!("permanently destroys the removed key {name}; a key that has the name now stays")
+            }
+            (true, _) if self.removed => format!(
+                "permanently destroys {removed} removed keys that had the name {name}; a key that has it now stays"
+            ),
+            (true, _) => format!(
+                "permanently destroys the key that has the name {name} now; {} of that name {}",
+                view::counted(removed, "removed key"),
+                if removed == 1 { "stays" } else { "stay" }
+            ),
+        };
+        let typed = prompt::line(&format!("This {what}. Type its name"), MAX_NAME)?;
         if typed.is_some_and(|typed| typed.expose() == name.as_str().as_bytes()) {
             return Ok(());
         }

@@ -8,6 +8,7 @@ use crate::cli::output;
 use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time;
 use crate::cli::output::view;
+use crate::cli::unlock::key_source::{token_given_by, token_is_given};
 use crate::cli::unlock::log_gap_json;
 use crate::cli::unlock::order::{Outlook, Step};
 use keyvault_core::clock::Moment;
@@ -176,6 +177,10 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
     // Colors would count as columns, and a line with them is short.
     let told = if keys.is_some() { output::hanging(&told, COLUMN) } else { told };
     let mut text = format!("vault    {}\n{told}", output::harmless_line(vault));
+    if token_is_given() {
+        let variable = token_given_by().unwrap_or("KEYVAULT_TOKEN");
+        text += &format!("\ntoken    {variable} is set: commands use it and no session");
+    }
     for session in sessions.iter().flatten() {
         let end = session_end(session, context.now());
         text += &format!("\n{}", output::hanging(&format!("limited  {} {end}", session.name), COLUMN));

@@ -9,13 +9,15 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson};
+use crate::cli::resembling;
 use keyvault_core::name::KeyName;
 
 /// Bring back a removed key.
 ///
 /// A removed key is kept for 30 days; `keyvault list --removed` shows for how long. It comes back under its id, with its
 /// versions and scopes. Revoked versions stay revoked, and a disabled key stays disabled. Tokens get it by its scopes alone.
-/// If several removed keys have the name, the one that was removed last comes back.
+/// If several removed keys have the name, the one that was removed last comes back. Once the 30 days
+/// are over, a key is refused even while its values are still in the file.
 #[derive(Debug, Args)]
 pub(crate) struct Undelete {
     /// The name that the key had
@@ -24,13 +26,19 @@ pub(crate) struct Undelete {
     /// Give it this name, if another key has the old one by now
     #[arg(long = "as", value_name = "NEW", value_parser = named::<KeyName>)]
     rename: Option<KeyName>,
+    /// Do not ask if NEW looks like a value
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Undelete {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if let Some(rename) = &self.rename {
+            resembling::confirm(context, rename, self.yes)?;
+        }
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
-        let Self { name, rename } = &self;
+        let Self { name, rename, .. } = &self;
         let back = context.with_world(|world| {
             key::undelete(&mut vault, &access, world, name, rename.as_ref())
                 .map_err(|error| Failure::of(error, &path))

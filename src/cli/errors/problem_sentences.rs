@@ -177,6 +177,9 @@ pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
             let option = if *to_file { "--file" } else { "--as" };
             format!("{problem}; swap the sides: {option} {variable}={name}")
         }
+        Problem::SameVariable { rename: Some((name, variable)), .. } => {
+            format!("{problem} (keyvault edit {name} --env {variable})")
+        }
         Problem::SameVariable { .. } => {
             format!("{problem} (choose one with --only, or rename one with --as VAR=NAME)")
         }

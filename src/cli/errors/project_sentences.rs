@@ -137,10 +137,12 @@ pub(in crate::cli) fn asks_for_nothing(
 }
 
 pub(in crate::cli) fn not_approved(path: &Path, new: &BTreeSet<Ask>) -> Failure {
-    let mut message = format!(
-        "{} asks for keys that are not approved:",
-        output::harmless_line(&path.display().to_string())
-    );
+    let path = output::harmless_line(&path.display().to_string());
+    let mut message = if only_settings(new) {
+        format!("{path} has settings that are not approved:")
+    } else {
+        format!("{path} asks for keys that are not approved:")
+    };
     for ask in new {
         message.push_str("\n  ");
         message.push_str(&logged_line(ask));
@@ -151,6 +153,11 @@ pub(in crate::cli) fn not_approved(path: &Path, new: &BTreeSet<Ask>) -> Failure 
         message,
         Some("Nothing was released. Review and approve it: keyvault project approve"),
     )
+}
+
+/// Returns `true` if no key is asked for.
+pub(in crate::cli) fn only_settings(asks: &BTreeSet<Ask>) -> bool {
+    asks.iter().all(|ask| ask.value.is_some())
 }
 
 /// Settings of a file that nobody approved, where a token is used.

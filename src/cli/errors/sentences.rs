@@ -81,7 +81,9 @@ impl Failure {
                     "If it is a value, treat it as leaked. Give values at a prompt, or with `--stdin` or `--file`.",
                 )
             }
-            VaultError::NoSuchKeys { removed: Some(removed), .. } => {
+            VaultError::NoSuchKeys { removed: Some((until, removed)), .. }
+                if *until > crate::cli::output::time::now() =>
+            {
                 not_found(format!("`{removed}` was removed. To bring it back: keyvault undelete {removed}"))
             }
             VaultError::NotRemoved { near, removed, .. } => not_found(match removed.len() {
@@ -89,6 +91,9 @@ impl Failure {
                 1..=5 if near.is_none() => format!("Removed keys: {}.", list(removed)),
                 _ => did_you_mean(near.as_ref(), "Run `keyvault list --removed` to see all removed keys."),
             }),
+            VaultError::RemovalOver(name) => refused(format!(
+                "Later changes destroy its values. To destroy them now: keyvault remove --wipe --removed {name}"
+            )),
             VaultError::NameInUse { removed, .. } => refused(format!(
                 "Nothing was changed. Bring the removed key back under another name: keyvault undelete {removed} --as NEW"
             )),

@@ -36,7 +36,7 @@ pub(in crate::cli) fn needs_owner(variable: &str, what: &str) -> Failure {
         code::LOCKED,
         "locked",
         format!("{variable} is set, and {what} needs more than a token opens."),
-        Some(&format!("Unset {variable}, and open the vault as its owner: keyvault unlock")),
+        Some(&format!("To run it as the vault's owner: env -u {variable} keyvault …")),
     )
 }
 
@@ -114,6 +114,9 @@ pub(super) fn token(error: &TokenError) -> Remedy {
         TokenError::MarkTaken(_) => refused("Choose another mark."),
         TokenError::HeaderDamaged { .. } => damaged(
             "Nothing was released. The vault's owner can repair it with `keyvault vault rekey`, which gives the token a new secret, or restore a backup: keyvault vault restore FILE",
+        ),
+        TokenError::FormerOver { .. } => refused(
+            "Give the verifier the token that the rekey made for it, or a new one from the vault's owner: keyvault token renew NAME".to_owned(),
         ),
         TokenError::Expired { name, .. } => refused(format!(
             "The vault's owner can replace it: keyvault token revoke {name}, then keyvault token create {name} --scope SCOPE"

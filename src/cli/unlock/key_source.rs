@@ -38,6 +38,11 @@ pub(in crate::cli) fn token_given_by() -> Option<&'static str> {
     variable("KEYVAULT_TOKEN_FILE").map(|_| "KEYVAULT_TOKEN_FILE")
 }
 
+/// Returns `true` if a token is given, or an empty one that was to be given. No session is used beside it.
+pub(in crate::cli) fn token_is_given() -> bool {
+    token_variable().is_some() || token_given_by().is_some()
+}
+
 /// Machines, which open only what was granted to them.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Machine {

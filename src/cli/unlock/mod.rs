@@ -170,6 +170,7 @@ impl Context {
     /// Opens the file for a session: by whatever opens it but the session that may be open.
     pub(crate) fn open_for_session(&self) -> Result<(Vault, Access), Failure> {
         sweep();
+        self.refuse_token()?;
         let mut vault = self.open()?;
         let access = match self.keyring_access(&mut vault)? {
             Some(access) => access,
@@ -180,6 +181,7 @@ impl Context {
 
     /// Access for a limited session: by a full session that is open, or by whatever opens one. None is opened on the way.
     pub(in crate::cli) fn access_to_limit(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        self.refuse_token()?;
         if let Some(session) = vault.session(self.now()) {
             return Ok(session.into());
         }
@@ -225,6 +227,7 @@ impl Context {
     }
 
     pub(in crate::cli) fn given_or_asked_root(&self, vault: &mut Vault) -> Result<Access, Failure> {
+        self.refuse_token()?;
         if !self.is_given_root() && !self.may_ask() {
             return Err(Failure::needs_root(self.unasked()));
         }
@@ -341,6 +344,7 @@ impl Context {
         &self,
         keep_passphrase: bool,
     ) -> Result<(Vault, Access, Option<Passphrase>), Failure> {
+        self.refuse_token()?;
         let mut vault = self.open_to_recover()?;
         if !keep_passphrase {
             let access = self.given_or_asked_root(&mut vault)?;

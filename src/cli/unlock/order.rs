@@ -7,7 +7,7 @@ use keyvault_vault::{Access, Vault, file};
 
 use super::key_source::{token_given_by, token_is_piped};
 use super::{PASSPHRASE, PASSPHRASE_FILE};
-use crate::cli::context::{Context, variable};
+use crate::cli::context::{Context, token_variable, variable};
 use crate::cli::errors::{Failure, token_sentences};
 use crate::cli::output;
 use crate::cli::output::time;
@@ -72,6 +72,7 @@ impl Context {
     /// Access by the first credential that is there at all. One that is there and fails is an error, except for the
     /// keyring, whose silence is said.
     pub(in crate::cli) fn access(&self, vault: &mut Vault, steps: &[Step]) -> Result<Access, Failure> {
+        self.refuse_token()?;
         let (mut looked, mut limited) = (false, false);
         for step in steps {
             if !matches!(step, Step::Token | Step::Session) {
@@ -108,16 +109,26 @@ impl Context {
                     let access = given.map(|passphrase| self.open_passphrase(vault, &passphrase)).transpose();
                     access.map_err(|failure| failure.given_by(PASSPHRASE))?
                 }
-                Step::Prompt => match token_given_by().filter(|_| !self.may_ask()) {
-                    Some(variable) => return Err(token_sentences::needs_owner(variable, "this command")),
-                    None => Some(self.typed_access(vault)?),
-                },
+                Step::Prompt => Some(self.typed_access(vault)?),
             };
             if let Some(access) = access {
                 return Ok(access);
             }
         }
         Err(Failure::locked())
+    }
+
+    /// Refuses what a token cannot do while one is given: a session, the keyring, and a prompt would answer as the vault's
+    /// owner. A credential that was given beside the token opens the vault.
+    pub(in crate::cli) fn refuse_token(&self) -> Result<(), Failure> {
+        if self.is_given_root() {
+            return Ok(());
+        }
+        match token_given_by() {
+            Some(variable) => Err(token_sentences::needs_owner(variable, "this command")),
+            None if token_variable().is_some() => Err(token_sentences::empty_token()),
+            None => Ok(()),
+        }
     }
 
     /// [`Context::access`] without a question on the terminal.

@@ -24,6 +24,7 @@ use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::keyfile::KeyFile;
 use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::unlock::recovery::RecoveryCode;
+use keyvault_vault::unlock::token::Token;
 use keyvault_vault::{
     Access, Creation, Credential, Edit, Holder, Holders, NewIssuer, NewKey, NewToken, NewValue, Notices,
     Origin, Purpose, Revocation, Terms, Vault, Which, World, check, file, issued, key, slot, supply, token,
@@ -623,7 +624,42 @@ fn put_key(id: &str) -> Changes {
 }
 
 fn issued() -> Base {
-    let mut lab = Lab::new("issued");
+    with_machines("issued")
+        .0
+        .base("issued", "an API with a verifier, which holds two keys back, and an issuer of two keys")
+}
+
+/// A rekey after which the verifier's token of before goes on, and a hold by each of its two tokens since.
+fn overlapping() -> Base {
+    let (mut lab, gateway) = with_machines("overlapping");
+    let opening = passphrase(PASSPHRASE);
+    let rekeyed = lab
+        .act(|vault, access, world| {
+            let credential = Credential::Passphrase(&opening, Cost::FLOOR);
+            slot::rekey_overlapping(vault, access, world, &[credential], &[access], Some(DAY), &|_| ())
+        })
+        .unwrap();
+    lab.access = lab.vault.as_mut().map(|vault| vault.open_passphrase(&opening).unwrap());
+    let mut tokens = rekeyed.tokens.into_iter();
+    let present = tokens.find(|issued| issued.record.name.as_str() == "gateway").unwrap().token;
+    for (token, id) in [(&gateway, "aa0000000001"), (&present, "bb0000000002")] {
+        hold_back(&mut lab, token, id);
+    }
+    lab.edit("upstream", &Edit { note: Some("listed again".to_owned()), ..Edit::default() });
+    lab.base("overlapping", "a rekeyed vault in which a verifier's former token goes on")
+}
+
+fn hold_back(lab: &mut Lab, gateway: &Token, id: &str) {
+    lab.act(|vault, _, world| {
+        let (id, time) = (Id::parse(id).unwrap(), world.now());
+        let notice = hold::Notice { id, time, reason: hold::Reason::Leaked, detail: "in a repository" };
+        issued::hold(vault, gateway, world, &SHOP, &notice)
+    })
+    .unwrap();
+}
+
+fn with_machines(name: &str) -> (Lab, Token) {
+    let mut lab = Lab::new(name);
     lab.add(key("upstream", "value", &["gateway"]));
     let prefix = Prefix::parse("kv").unwrap();
     let shop = Api {
@@ -666,15 +702,10 @@ fn issued() -> Base {
         lab.act(|vault, _, world| issued::write_set(vault, &portal, world, |_| Ok(put_key(id)))).unwrap();
     }
     for id in ["aa0000000001", "bb0000000001"] {
-        lab.act(|vault, _, world| {
-            let (id, time) = (Id::parse(id).unwrap(), world.now());
-            let notice = hold::Notice { id, time, reason: hold::Reason::Leaked, detail: "in a repository" };
-            issued::hold(vault, &gateway, world, &SHOP, &notice)
-        })
-        .unwrap();
+        hold_back(&mut lab, &gateway, id);
     }
     lab.edit("upstream", &Edit { note: Some("listed".to_owned()), ..Edit::default() });
-    lab.base("issued", "an API with a verifier, which holds two keys back, and an issuer of two keys")
+    (lab, gateway)
 }
 
 pub(crate) fn others() -> Vec<Base> {
@@ -693,5 +724,6 @@ pub(crate) fn others() -> Vec<Base> {
         long(),
         adopted(),
         issued(),
+        overlapping(),
     ]
 }

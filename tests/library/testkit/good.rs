@@ -202,7 +202,7 @@ fn other_writers(set: &mut Set) {
         },
     );
     let later = [text("later"), b"what a later version says".to_vec()].concat();
-    for kind in [6, 9, 16, 17, 31, 32, 127, 128, 130, 255] {
+    for kind in [6, 9, 16, 18, 31, 32, 127, 128, 130, 255] {
         let comment = format!("there is an object of kind {kind}, which the tree knows");
         good(&format!("object-of-kind-{kind}"), &comment, &|f| f.put_object(kind, b"later", &later));
     }

@@ -39,6 +39,7 @@ pub enum Signed {
     Bundle = 3,
     SetHeader = 4,
     Hold = 5,
+    Succession = 6,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -61,7 +61,12 @@ pub enum Problem {
     #[error("{0}: no previous version is within its grace period")]
     NoPrevious(KeyName),
     #[error("{variable}: set by {}", list(names))]
-    SameVariable { variable: EnvName, names: Vec<KeyName> },
+    SameVariable {
+        variable: EnvName,
+        names: Vec<KeyName>,
+        /// One of them whose own variable it is, and the variable that its name gives, which nothing else sets.
+        rename: Option<(KeyName, EnvName)>,
+    },
     /// The variable is one that runs code and was stored before that was known; or one of those that an owner may not
     /// choose for the bearer of a token.
     #[error("{name}: {variable} {why}")]

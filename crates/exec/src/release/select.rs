@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyvault_core::name::{EnvName, KeyName, Scope};
-use keyvault_vault::{KeyView, Status, Unrecorded, VaultError};
+use keyvault_vault::{KeySource, KeyView, Status, Unrecorded, VaultError};
 
 use super::compose::ComposedVariable;
 use super::problem::Problem;
@@ -253,11 +253,21 @@ enum As<'a> {
 }
 
 /// `values` are ordered by variable.
-pub(super) fn find_shared_variables(values: &[Resolved<Unrecorded>], problems: &mut Vec<Problem>) {
+pub(super) fn find_shared_variables(
+    values: &[Resolved<Unrecorded>],
+    keys: &mut dyn KeySource,
+    problems: &mut Vec<Problem>,
+) {
     let same = |left: &Resolved<_>, right: &Resolved<_>| left.variable == right.variable;
     for group in values.chunk_by(same).filter(|group| group.len() > 1) {
         let Some(variable) = group.first().and_then(|first| first.variable.clone()) else { continue };
-        let names = group.iter().map(|value| value.name.clone()).collect();
-        problems.push(Problem::SameVariable { variable, names });
+        let names: Vec<_> = group.iter().map(|value| value.name.clone()).collect();
+        let free = |other: &EnvName| values.iter().all(|value| value.variable.as_ref() != Some(other));
+        let rename = names.iter().rev().find_map(|name| {
+            let key = keys.named(name).ok().flatten()?;
+            let other = name.default_variable().ok().filter(free)?;
+            (*key.variable() == variable).then(|| (name.clone(), other))
+        });
+        problems.push(Problem::SameVariable { variable, names, rename });
     }
 }

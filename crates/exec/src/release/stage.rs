@@ -144,9 +144,9 @@ fn collect<M>(
     let mut staging = Staging { keys: &mut *keys, now: reading.now(), staged: Content::default() };
     take(&mut staging)?;
     let mut content = staging.staged;
-    drop(keys);
     content.values.sort_by(|left, right| left.variable.cmp(&right.variable));
-    find_shared_variables(&content.values, &mut content.problems);
+    find_shared_variables(&content.values, &mut *keys, &mut content.problems);
+    drop(keys);
     Ok(Staged { reading, content })
 }
 

@@ -72,17 +72,19 @@ pub struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// Signs and seals the entry behind `point`; gives the row, and the point behind it.
+    /// Signs the entry behind `point` in the epoch of the verifier's entry, and seals it in that of the vault; gives the row,
+    /// and the point behind it.
     pub fn append(
         &self,
         point: &HoldPoint,
         notice: &Notice<'_>,
-        signing: &SigningKey,
+        (signing, epoch): (&SigningKey, u32),
         rng: &dyn Rng,
     ) -> Result<(Vec<u8>, HoldPoint), WriteError> {
+        let signed_in = Identity { epoch, ..self.identity };
         let hold = Hold {
             format: FORMAT,
-            identity: self.identity,
+            identity: signed_in,
             api: self.api,
             verifier: self.verifier,
             number: point.count,
@@ -94,7 +96,7 @@ impl Ledger<'_> {
             extensions: Extensions::default(),
         };
         let text = encode(&hold);
-        let signature = signing.sign(Signed::Hold, &self.identity, &text);
+        let signature = signing.sign(Signed::Hold, &signed_in, &text);
         let entry = encode(&(text, signature));
         let padded = pad(&entry).map_err(|_| WriteError::Full)?;
         let key = crate::set::hold_key(self.api_key, &self.verifier);

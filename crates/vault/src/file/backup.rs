@@ -189,7 +189,7 @@ pub fn difference(
     difference.revoked = revoked.map(|key| irrevocable.name_of(key)).collect();
     difference.revoked.sort();
     let ends_all = difference.sealing.is_other();
-    let spent = our_tokens.iter().filter(|token| ends_all || irrevocable.is_spent(token));
+    let spent = our_tokens.iter().filter(|token| ends_all || irrevocable.is_spent(token, ours.values()));
     difference.revoked_tokens = spent.map(|token| token.name.clone()).collect();
     difference.revoked_tokens.sort();
     difference.other_slots = !ends_all && irrevocable.whole.as_ref() != Some(&our_slots);

@@ -9,6 +9,7 @@ use crate::audit::{
 };
 use crate::store::ObjectKind;
 use crate::store::{SlotRow, TokenId};
+use keyvault_core::clock::Moment;
 use keyvault_core::crypto::sha256;
 use keyvault_core::name::{KeyName, TokenName};
 
@@ -19,7 +20,7 @@ use crate::key::record::{Disabled, KeyRecord, Version, VersionState};
 use crate::key::removal::{self, RemovedKey};
 use crate::key::tombstones::Tombstones;
 use crate::key::versions::REMEMBERED;
-use crate::token::record::TokenRecord;
+use crate::token::record::{Rule, TokenRecord};
 use crate::tx::VerifiedTx;
 use crate::{slot, token};
 
@@ -40,6 +41,8 @@ pub(crate) struct Irrevocable {
     revoked: BTreeMap<String, Vec<Spent>>,
     /// Keys that were disabled since the backup and not enabled again, by the names that they have there.
     disabled: BTreeMap<String, Disabled>,
+    /// Keys that changes which the backup does not know took from its tokens.
+    taken: Taken,
     /// `None` where there is no vault, and so nobody who says that one is not in force.
     tokens: Option<Tokens>,
     /// Sets of issued keys.
@@ -51,13 +54,24 @@ pub(crate) struct Irrevocable {
 /// The tokens of the replaced vault.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Tokens {
-    in_force: BTreeMap<TokenId, TokenName>,
+    in_force: BTreeMap<TokenId, (TokenName, Rule)>,
     revoked: BTreeSet<TokenId>,
     /// Names whose token became another one, or none, by a change that the backup does not know; `None` if that could
     /// not be read.
     replaced: Option<Replaced>,
     /// Names of tokens that an edit which the backup does not know gave less, or a shorter time.
     narrowed: BTreeSet<TokenName>,
+}
+
+/// Keys that changes which the backup does not know removed or altered.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Taken {
+    /// The numbers of these changes.
+    changes: BTreeSet<u64>,
+    /// Removed keys, and wiped ones that had been removed before, by their ids.
+    removed: BTreeSet<[u8; 16]>,
+    /// Keys that were wiped at once, by the names that they have in the backup.
+    wiped: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +105,7 @@ impl Irrevocable {
             })?;
             let replaced = Some(log.replaced());
             Ok(Self {
+                taken: log.taken(),
                 change: Some(tx.change_number()),
                 keys: keys.into_iter().map(|key| (key.id, key)).collect(),
                 removed: by_id(removal::there(tx)?),
@@ -154,12 +169,18 @@ impl Irrevocable {
     }
 
     /// Returns `true` if a token that the backup has in force opens nothing any more: since the two went apart it was
-    /// revoked here, or there is another one in its place, or none, or an edit took something from it, which the backup
-    /// would give back.
-    pub(crate) fn is_spent(&self, record: &TokenRecord) -> bool {
+    /// revoked here, or there is another one in its place, or none, or a change took something from it that the backup
+    /// would give back: an edit of the token, or one of these keys that went, or that it opens no longer, or for a shorter
+    /// time. `keys` are those of the backup.
+    pub(crate) fn is_spent<'k>(
+        &self,
+        record: &TokenRecord,
+        mut keys: impl Iterator<Item = &'k KeyRecord>,
+    ) -> bool {
         let Some(tokens) = &self.tokens else { return false };
-        if tokens.in_force.contains_key(&record.id) {
-            return tokens.narrowed.contains(&record.name);
+        if let Some((_, rule)) = tokens.in_force.get(&record.id) {
+            let regains = |key: &KeyRecord| record.rule.matches(key) && self.was_taken(key, rule);
+            return tokens.narrowed.contains(&record.name) || keys.any(regains);
         }
         tokens.revoked.contains(&record.id)
             || match &tokens.replaced {
@@ -168,9 +189,21 @@ impl Irrevocable {
             }
     }
 
+    /// Returns `true` if a change that the backup does not know took this key, or a part of its time, from a token that has
+    /// this rule here.
+    fn was_taken(&self, key: &KeyRecord, rule: &Rule) -> bool {
+        let Some(now) = self.keys.get(&key.id) else {
+            return self.taken.removed.contains(&key.id) || self.taken.wiped.contains(key.name.as_str());
+        };
+        let never = Moment(i64::MAX);
+        let ends_earlier = now.expires.unwrap_or(never) < key.expires.unwrap_or(never);
+        self.taken.changes.contains(&now.last_change) && (!rule.matches(now) || ends_earlier)
+    }
+
     /// The tokens that are in force here.
     pub(crate) fn tokens_in_force(&self) -> BTreeMap<TokenId, TokenName> {
-        self.tokens.as_ref().map(|tokens| tokens.in_force.clone()).unwrap_or_default()
+        let tokens = self.tokens.iter().flat_map(|tokens| &tokens.in_force);
+        tokens.map(|(id, (name, _))| (*id, name.clone())).collect()
     }
 
     /// The key's name in the replaced vault, or its own.
@@ -244,7 +277,7 @@ impl Tokens {
         let tokens = records.into_iter().filter(|record| !record.is_session());
         let (in_force, revoked): (Vec<_>, Vec<_>) = tokens.partition(|record| record.revoked.is_none());
         Self {
-            in_force: in_force.into_iter().map(|record| (record.id, record.name)).collect(),
+            in_force: in_force.into_iter().map(|record| (record.id, (record.name, record.rule))).collect(),
             revoked: revoked.into_iter().map(|record| record.id).collect(),
             replaced: None,
             narrowed: BTreeSet::new(),
@@ -261,6 +294,8 @@ struct Refusals {
     in_backup: BTreeMap<String, Option<String>>,
     /// Those of removed keys, by the keys' ids.
     of_removed: BTreeMap<[u8; 16], Option<String>>,
+    /// Those of keys that were wiped without having been removed before.
+    wiped: BTreeSet<String>,
 }
 
 impl Refusals {
@@ -308,10 +343,17 @@ impl Refusals {
                 self.in_backup.insert(now, name);
             }
             Action::Remove => {
-                let kept = event.get::<KeptIds>().into_iter().flat_map(|kept| kept.0);
-                let followed: Vec<_> =
-                    kept.zip(&event.keys).map(|(id, key)| (id, self.name_in_backup(&key.name))).collect();
-                self.of_removed.extend(followed);
+                let kept = event.get::<KeptIds>().map(|kept| kept.0).unwrap_or_default();
+                if event.get::<Wiped>().is_some() && !kept.is_empty() {
+                    // Removed keys: another key may have the name.
+                    for id in kept {
+                        self.of_removed.entry(id).or_default();
+                    }
+                    return;
+                }
+                let followed: Vec<_> = event.keys.iter().map(|key| self.name_in_backup(&key.name)).collect();
+                self.wiped.extend(followed.iter().skip(kept.len()).flatten().cloned());
+                self.of_removed.extend(kept.into_iter().zip(followed));
                 self.in_backup.extend(names.map(|name| (name, None)));
             }
             // From here on the name is that of another key.
@@ -338,6 +380,7 @@ struct Log {
     rekeyed: bool,
     tokens: BTreeSet<TokenName>,
     narrowed: BTreeSet<TokenName>,
+    changes: BTreeSet<u64>,
 }
 
 impl Log {
@@ -346,9 +389,10 @@ impl Log {
             return;
         }
         self.tombstones.take_revoked(event);
-        if event.change.is_none() || theirs.contains(&sha256(&event.encode())) {
+        let Some(change) = event.change.filter(|_| !theirs.contains(&sha256(&event.encode()))) else {
             return;
-        }
+        };
+        self.changes.insert(change.number);
         // A key that the backup has was enabled or not after what its own log tells.
         self.tombstones.take_disabled(event);
         self.refusals.take(event);
@@ -358,6 +402,14 @@ impl Log {
             self.tokens.insert(token);
         } else if event.get().is_none_or(|edited: TokenEdited| edited.takes_away()) {
             self.narrowed.insert(token);
+        }
+    }
+
+    fn taken(&mut self) -> Taken {
+        Taken {
+            changes: std::mem::take(&mut self.changes),
+            removed: std::mem::take(&mut self.refusals.of_removed).into_keys().collect(),
+            wiped: std::mem::take(&mut self.refusals.wiped),
         }
     }
 
@@ -389,6 +441,7 @@ fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     let take = &mut |event: Event| log.take(&event, theirs);
     let _ = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, take);
     Irrevocable {
+        taken: log.taken(),
         sets: issued::find(tx).map(|found| issued::Replaced(found.sets)).unwrap_or_default(),
         change: Some(tx.change_number()),
         keys,
@@ -411,9 +464,9 @@ pub(crate) fn keep_irrevocable(
     above: Option<u64>,
     world: &World<'_>,
 ) -> Result<Tombstones, VaultError> {
-    let mut there = BTreeSet::new();
-    for mut key in tx.keys()? {
-        there.insert(key.id);
+    let key_records = tx.keys()?;
+    let there: BTreeSet<_> = key_records.iter().map(|key| key.id).collect();
+    for mut key in key_records.clone() {
         let kept = irrevocable.keep(&mut key);
         for number in kept.wiped {
             tx.rows.delete_version(&key.id, number)?;
@@ -435,14 +488,15 @@ pub(crate) fn keep_irrevocable(
     above.map_or(Ok(()), |above| issued::rise_above(tx, above, world))?;
     tx.entries.moved = true;
     token::end_some(tx, |_| true, world)?;
-    token::revoke_spent(tx, |record| ends_all || irrevocable.is_spent(record), world)?;
+    token::former::end_of(tx, None)?;
+    let is_spent = |record: &TokenRecord| ends_all || irrevocable.is_spent(record, key_records.iter());
+    token::revoke_spent(tx, is_spent, world)?;
     let known = irrevocable.keys.values().chain(irrevocable.removed.values());
     Ok(Tombstones::of(known).and(&irrevocable.tombstones, |id| there.contains(id)))
 }
 
 #[cfg(test)]
 mod tests {
-    use keyvault_core::clock::Moment;
     use keyvault_core::name::{EnvName, NameError};
 
     use super::*;

@@ -59,6 +59,7 @@ pub fn adopt(vault: &mut Vault, access: &Access, world: &World<'_>) -> Result<Op
         tx.floor = superseded;
         // One that was ended since must not be back.
         token::end_some(tx, |_| true, world)?;
+        token::former::end_of(tx, None)?;
         let adopted = Adopted { standing: tx.standing(), found, superseded, now: found.max(superseded) + 1 };
         let detail = format!("change {found} accepted, supersedes change {superseded} seen here");
         Ok((Some(adopted), Some(world.event(Action::Adopt, Vec::new(), detail))))

@@ -96,6 +96,7 @@ pub(crate) fn follow_tokens(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
     }
     let mut tokens = token::load_all(tx)?;
     tokens.retain(|token| token.revoked.is_none() && !token.apis.is_empty());
+    tokens.extend(token::former::that_hold(tx)?.into_iter().map(|former| former.record));
     let sets = find(tx)?.sets;
     let listed = verified_list(tx)?.sets().len();
     let has = |api: &ApiId| sets.iter().any(|set| set.api == *api && set.set.api().is_some());

@@ -183,9 +183,11 @@ pub fn hold(
     let log =
         read(&rows.holds(&verifier)?, (record, entry), (&grant.api_key, &identity), HoldPoint::default());
     let point = log.seen().point;
+    // A former token signs as its entry has it.
+    let signed_in = Identity { epoch: entry.epoch, ..identity };
     let ledger = Ledger { identity, api: *api, verifier, api_key: &grant.api_key };
     let (sealed, _) = ledger
-        .append(&point, hold, &token.signing(&identity), world.rng)
+        .append(&point, hold, (&token.signing(&signed_in), entry.epoch), world.rng)
         .map_err(|error| apart(&format!("issued_hold: {error}")))?;
     rows.put_hold(&verifier, point.count, &sealed)?;
     machine.commit(&[], world)

@@ -80,10 +80,12 @@ impl<'r> Machine<'r> {
         let headers = tx.tx.set_headers()?;
         let remembered = remembered.unwrap_or_else(|| Remembered::read(vault, bearer, &headers, world));
         let row = tx.tx.state()?;
-        let signer = NamedSigner { id: &bearer.signer, encoded: &vault.header.signer };
+        // The view showed that it is the token's, or the one that follows it.
+        let id = Signer::id_of(&vault.header.signer);
+        let signer = NamedSigner { id: &id, encoded: &vault.header.signer };
         SignedText::of(&row.record, &row.signature).verify(Signed::Record, &signer, &identity)?;
         let record = Record::decode(&row.record, &identity).map_err(|_| StateError::Record)?;
-        if record.signer != SignedBy::Epoch(bearer.signer) {
+        if record.signer != SignedBy::Epoch(id) {
             return Err(TokenError::NotByOwner { what: "record" }.into());
         }
         known("the state record", &record.extensions)?;

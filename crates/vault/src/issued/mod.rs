@@ -18,6 +18,8 @@ mod deciding;
 mod entries;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod former_tokens;
 mod holds;
 mod issuer_side;
 mod listing;

@@ -211,8 +211,9 @@ pub(crate) fn existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<KeyRec
 
 pub(crate) fn not_found(tx: &mut VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
     let near = missing.first().map(|name| tx.key_like(name)).transpose()?.flatten();
-    let removed = removal::that_hold(tx).into_iter().map(|removed| removed.key.name);
-    let removed = missing.first().and_then(|name| removed.into_iter().find(|removed| removed == name));
+    let removed =
+        removal::that_hold(tx).into_iter().filter(|removed| Some(&removed.key.name) == missing.first());
+    let removed = removed.max_by_key(removal::RemovedKey::until).map(|last| (last.until(), last.key.name));
     Ok(VaultError::NoSuchKeys { missing, near, removed })
 }
 

@@ -8,7 +8,7 @@ use keyvault_core::codec::{Extensions, Malformed};
 use keyvault_core::name::KeyName;
 use keyvault_core::name::similar::nearest;
 
-use super::edit::{all_existing, key_ref, not_found};
+use super::edit::{all_existing, key_ref};
 use super::record::KeyRecord;
 use super::rotate::{no_earlier, settle};
 use super::tombstones::Tombstones;
@@ -52,6 +52,13 @@ impl RemovedKey {
     pub fn until(&self) -> Moment {
         self.removed.plus_millis(KEPT)
     }
+
+    /// Returns `true` while it can be brought back. A clock that was wrong wipes nothing at once, and what it refused is
+    /// there again once it is right.
+    #[must_use]
+    pub fn is_kept(&self, now: Moment) -> bool {
+        now < self.until()
+    }
 }
 
 impl Object for RemovedKey {
@@ -94,8 +101,8 @@ pub fn remove(
     })
 }
 
-/// Deletes keys with the values of all their versions, all or none, and compacts the file. Of a name that no key has, every
-/// removed key goes. With root no damage is in the way that costs nothing else.
+/// Deletes keys with the values of all their versions, all or none, and compacts the file. Removed keys of these names stay.
+/// With root no damage is in the way that costs nothing else.
 pub fn wipe(
     vault: &mut Vault,
     access: &Access,
@@ -104,26 +111,8 @@ pub fn wipe(
 ) -> Result<Vec<KeyRecord>, VaultError> {
     let wiped = file::change_despite_damage(vault, access, world, names, accept, |tx, dropped| {
         let (there, gone) = dropped.divide(tx, names)?;
-        let mut wiped = Vec::new();
-        let mut missing = Vec::new();
-        for name in there {
-            if let Some(key) = tx.key(&name)? {
-                delete(tx, &key)?;
-                wiped.push(key);
-                continue;
-            }
-            let before = wiped.len();
-            for removed in of_name(tx, &name)? {
-                forget(tx, &removed)?;
-                wiped.push(removed.key);
-            }
-            if wiped.len() == before {
-                missing.push(name);
-            }
-        }
-        if !missing.is_empty() {
-            return Err(not_found(tx, missing)?);
-        }
+        let wiped = all_existing(tx, &there)?;
+        wiped.iter().try_for_each(|key| delete(tx, key))?;
         let event = event(wiped.iter(), gone, world).with(&Wiped);
         Ok((wiped, Some(event)))
     })?;
@@ -131,7 +120,36 @@ pub fn wipe(
     Ok(wiped)
 }
 
-/// Brings back the key of this name that was removed last, under its id, and under another name if one is given.
+/// Deletes every removed key of these names with the values of all its versions, all or none, and compacts the file. Keys
+/// that have these names by now stay. With root no damage is in the way that costs nothing else.
+pub fn wipe_removed(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    names: &[KeyName],
+) -> Result<Vec<KeyRecord>, VaultError> {
+    let wiped = file::change_despite_damage(vault, access, world, &[], accept, |tx, _| {
+        let mut wiped = Vec::new();
+        for name in names.iter().collect::<BTreeSet<_>>() {
+            let removed = of_name(tx, name)?;
+            if removed.is_empty() {
+                return Err(not_removed(tx, name, world.now())?);
+            }
+            for removed in removed {
+                forget(tx, &removed)?;
+                wiped.push(removed.key);
+            }
+        }
+        let ids = KeptIds(wiped.iter().map(|key| key.id).collect());
+        let event = event(wiped.iter(), Vec::new(), world).with(&Wiped).with(&ids);
+        Ok((wiped, Some(event)))
+    })?;
+    vault.compact(world);
+    Ok(wiped)
+}
+
+/// Brings back the key of this name that was removed last, under its id, and under another name if one is given. Nothing
+/// comes back whose 30 days are over, wiped or not.
 pub fn undelete(
     vault: &mut Vault,
     access: &Access,
@@ -141,15 +159,15 @@ pub fn undelete(
 ) -> Result<Undeleted, VaultError> {
     vault.change(access, world, |tx| {
         let mut removed = all(tx)?;
-        let names: BTreeSet<_> = removed.iter().map(|removed| removed.key.name.clone()).collect();
-        removed.retain(|removed| removed.key.name == *name);
+        let now = world.now();
+        let is_over = removed.iter().any(|removed| removed.key.name == *name);
+        removed.retain(|removed| removed.key.name == *name && removed.is_kept(now));
         let others = removed.len().saturating_sub(1);
         let Some(last) = removed.into_iter().next() else {
-            let near = nearest(names.iter(), name.as_str(), |name| name.as_str()).cloned();
-            return Err(VaultError::NotRemoved {
-                name: name.clone(),
-                near,
-                removed: names.into_iter().collect(),
+            return Err(if is_over {
+                VaultError::RemovalOver(name.clone())
+            } else {
+                not_removed(tx, name, now)?
             });
         };
         let wanted = rename.unwrap_or(name);
@@ -159,7 +177,7 @@ pub fn undelete(
         let tag = tx.object_tag(ObjectKind::Removed, last.name());
         tx.delete_object(ObjectKind::Removed, &tag)?;
         let mut key = KeyRecord { name: wanted.clone(), ..last.key };
-        settle(tx, &mut key, world.now())?;
+        settle(tx, &mut key, now)?;
         tx.put_key(&mut key, world.rng)?;
         tx.enter_key(None, Some(&key));
         let event_key = KeyRef { name: name.to_string(), ..key_ref(&key) };
@@ -171,14 +189,40 @@ pub fn undelete(
     })
 }
 
-/// Every removed key, the one that was removed last first.
-pub fn removed(vault: &mut Vault, access: &Access) -> Result<Vec<RemovedKey>, VaultError> {
-    vault.read(access, all)
+/// Every removed key that can be brought back, the one that was removed last first.
+pub fn removed(vault: &mut Vault, access: &Access, now: Moment) -> Result<Vec<RemovedKey>, VaultError> {
+    let mut removed = vault.read(access, all)?;
+    removed.retain(|removed| removed.is_kept(now));
+    Ok(removed)
 }
 
-/// The names of removed keys, each verified, for completion.
-pub fn removed_names(vault: &mut Vault, access: &Access) -> Result<BTreeSet<KeyName>, VaultError> {
-    vault.read(access, |tx| Ok(there(tx)?.into_iter().map(|removed| removed.key.name).collect()))
+/// Removed keys of this name, each verified, whether or not they can still be brought back.
+pub fn removed_of_name(
+    vault: &mut Vault,
+    access: &Access,
+    name: &KeyName,
+) -> Result<Vec<RemovedKey>, VaultError> {
+    vault.read(access, |tx| of_name(tx, name))
+}
+
+/// The names of removed keys that can be brought back, each verified, for completion.
+pub fn removed_names(
+    vault: &mut Vault,
+    access: &Access,
+    now: Moment,
+) -> Result<BTreeSet<KeyName>, VaultError> {
+    vault.read(access, |tx| kept_names(tx, now))
+}
+
+fn kept_names(tx: &mut VerifiedTx<'_>, now: Moment) -> Result<BTreeSet<KeyName>, VaultError> {
+    let kept = there(tx)?.into_iter().filter(|removed| removed.is_kept(now));
+    Ok(kept.map(|removed| removed.key.name).collect())
+}
+
+fn not_removed(tx: &mut VerifiedTx<'_>, name: &KeyName, now: Moment) -> Result<VaultError, VaultError> {
+    let names = kept_names(tx, now)?;
+    let near = nearest(names.iter(), name.as_str(), |name| name.as_str()).cloned();
+    Ok(VaultError::NotRemoved { name: name.clone(), near, removed: names.into_iter().collect() })
 }
 
 /// A removal can wait, so nothing but these keys is dropped for it.

@@ -1,8 +1,8 @@
 //! The log's memory of keys that are gone: which of their versions were revoked, and whether they were wiped, and which
 //! keys were disabled. By the keys' ids, since names are given again; in the entries of removals, restores, and rekeys.
 
-use crate::audit::Event;
 use crate::audit::detail::{DisabledBefore, RevokedBefore, Spent};
+use crate::audit::{Event, KeptIds};
 
 use super::record::{Disabled, KeyRecord, Version, VersionState};
 
@@ -48,8 +48,12 @@ impl Tombstones {
         }
     }
 
-    /// Takes the disabled keys that the next entry of a log keeps.
+    /// Takes the disabled keys that the next entry of a log keeps. A key that is removed again may have been enabled after
+    /// it was brought back: the last removal counts, and none while the key is there.
     pub(crate) fn take_disabled(&mut self, event: &Event) {
+        for id in event.get::<KeptIds>().into_iter().flat_map(|ids| ids.0) {
+            self.disabled.0.remove(&id);
+        }
         self.disabled.0.extend(event.get::<DisabledBefore>().unwrap_or_default().0);
     }
 

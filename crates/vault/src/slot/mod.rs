@@ -4,9 +4,10 @@ pub(crate) mod rekey;
 pub(crate) mod strays;
 
 pub(crate) use self::rekey::seal_anew;
-pub use self::rekey::{before_rekey, rekey};
+pub use self::rekey::{before_rekey, rekey, rekey_overlapping};
 pub(crate) use self::strays::verified;
 pub use self::strays::{passed_over, remove_strays};
+pub use crate::token::former::LONGEST as LONGEST_OVERLAP;
 
 use crate::audit::Action;
 use crate::state::StateError;

@@ -5,9 +5,13 @@
 //! opened the file before opens it afterwards but the credentials that were presented. The log keeps its entries word
 //! for word, and a pin of the old epoch is still led to the new record by them.
 
+use std::collections::BTreeSet;
+
 use crate::audit::{Action, Chain, KeyRef, Seed};
 use crate::store::{Durability, HeaderRow, MAX_SLOTS, SlotRow, Tx};
+use crate::time::rfc3339;
 use crate::unlock::keys::{Daily, DailyKeys, Root};
+use keyvault_core::clock::Moment;
 use keyvault_core::crypto::SealingKey;
 use keyvault_core::identity::Identity;
 use keyvault_core::name::TokenName;
@@ -20,7 +24,8 @@ use crate::file::survivors::{Loss, Survivors, named_versions};
 use crate::key::record::KeyRecord;
 use crate::key::tombstones::Tombstones;
 use crate::token::Issued;
-use crate::token::record::TokenRecord;
+use crate::token::former::{self, SignedSuccession};
+use crate::token::record::{TokenKind, TokenRecord};
 use crate::tx::{Setting, VerifiedTx};
 use crate::{file, issued, key, ledger, token};
 
@@ -31,8 +36,10 @@ pub struct RekeyPreview {
     pub slots: Vec<Slot>,
     /// The tokens in force, each of which would get another secret.
     pub tokens: Vec<TokenName>,
-    /// Verifiers and issuers among them, which stop until each has its new token.
-    pub machines: Vec<TokenName>,
+    /// Verifiers among them. Without an overlap they stop until each has its new token.
+    pub verifiers: Vec<TokenName>,
+    /// Issuers among them, which stop until each has its new token.
+    pub issuers: Vec<TokenName>,
     /// Damaged parts, which would not be carried over.
     pub loss: Loss,
 }
@@ -47,6 +54,8 @@ pub struct Rekeyed {
     pub slots: Vec<Slot>,
     /// The tokens, each under a new secret; the old ones open nothing any more.
     pub tokens: Vec<Issued>,
+    /// Until when verifiers' tokens of the epoch before go on.
+    pub overlap: Option<Moment>,
     /// Damaged parts, which were not carried over.
     pub loss: Loss,
 }
@@ -133,6 +142,7 @@ fn move_all<'t>(
     old: &VerifiedTx<'_>,
     (next, seed): (&'t Next, Seed),
     found: &mut Survivors,
+    overlap: Option<Moment>,
     world: &World<'_>,
     progress: &dyn Fn(usize),
 ) -> Result<Moved<'t>, VaultError> {
@@ -151,6 +161,15 @@ fn move_all<'t>(
     };
     let key_records = seal_anew(&mut tx, old, frame, found, world, progress)?;
     let tokens = token::renew_all(&mut tx, tokens, &key_records, world)?;
+    if let Some(ends) = overlap {
+        let proof = SignedSuccession::sign(old, &tx, ends);
+        let in_force = |token: &&TokenRecord| {
+            token.kind == TokenKind::Verifier && token.revoked.is_none() && !token.expired(world.now())
+        };
+        for token in found.tokens.iter().filter(in_force) {
+            former::go_on(&mut tx, token, &proof, ends, world)?;
+        }
+    }
     Ok(Moved { tx, tombstones, keys: key_records.len(), tokens })
 }
 
@@ -172,7 +191,7 @@ pub(crate) fn move_copy(
     let mut found = file::survivors(&mut old, seeds)?;
     let slots = std::mem::take(&mut found.slots);
     access.slot.as_ref().map_or(Ok(()), |opened| expect_proved(&rows, opened, &slots))?;
-    let mut moved = move_all(&rows, &old, (&next, seed), &mut found, world, &|_| ())?;
+    let mut moved = move_all(&rows, &old, (&next, seed), &mut found, None, world, &|_| ())?;
     let detail = found.loss.behind(format!("epoch {}, for a restore", next.identity.epoch));
     let event = moved.tombstones.kept_in(world.event(Action::Rekey, Vec::new(), detail));
     moved.tx.seal_change(event, world)?;
@@ -191,13 +210,17 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
         let mut found = file::survivors(tx, seeds)?;
         found.loss.values = file::lost_values(tx, found.every_key())?;
         found.tokens.retain(|token| token.revoked.is_none() && !token.is_session());
-        let names =
-            |tokens: &mut dyn Iterator<Item = &TokenRecord>| tokens.map(|token| token.name.clone()).collect();
+        // Records stand in the order of their tags.
+        let names = |tokens: &mut dyn Iterator<Item = &TokenRecord>| {
+            tokens.map(|token| token.name.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let of_kind = |kind| found.tokens.iter().filter(move |token| token.kind == kind);
         Ok(RekeyPreview {
             keys: found.keys.len(),
             slots: found.slots.iter().filter_map(slot_of).collect(),
             tokens: names(&mut found.tokens.iter()),
-            machines: names(&mut found.tokens.iter().filter(|token| !token.apis.is_empty())),
+            verifiers: names(&mut of_kind(TokenKind::Verifier)),
+            issuers: names(&mut of_kind(TokenKind::Issuer)),
             loss: found.loss,
         })
     })
@@ -214,12 +237,27 @@ pub fn rekey(
     kept: &[&Access],
     progress: &dyn Fn(usize),
 ) -> Result<Rekeyed, VaultError> {
+    rekey_overlapping(vault, access, world, credentials, kept, None, progress)
+}
+
+/// [`rekey`], after which verifiers' present tokens go on for `overlap` milliseconds, at most [`former::LONGEST`], so that they
+/// change their tokens one by one. Until a verifier has changed, it believes what the former signer signs.
+pub fn rekey_overlapping(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    credentials: &[Credential<'_>],
+    kept: &[&Access],
+    overlap: Option<i64>,
+    progress: &dyn Fn(usize),
+) -> Result<Rekeyed, VaultError> {
     if !access.has_root() {
         return Err(VaultError::NeedsRoot);
     }
     if credentials.len() > MAX_SLOTS {
         return Err(VaultError::TooManySlots);
     }
+    let overlap = overlap.map(|overlap| world.now().plus_millis(overlap.clamp(0, former::LONGEST)));
     let seeds = vault.seeds(access);
     let (keys, identity) = vault.keys(access);
     let path = vault.store.path().to_owned();
@@ -243,12 +281,15 @@ pub fn rekey(
     let dropped: Vec<_> = slots.iter().filter(|slot| !kept.contains(slot)).filter_map(slot_of).collect();
     let slots = next.slots.iter().filter_map(slot_of).collect();
     let Moved { tx: mut new, tombstones, keys: count, mut tokens } =
-        move_all(&rows, &old, (&next, chain), &mut found, world, progress)?;
+        move_all(&rows, &old, (&next, chain), &mut found, overlap, world, progress)?;
     // One that has expired keeps its record; nobody needs its new secret.
     tokens.retain(|issued| !issued.record.expired(world.now()));
+    let has_verifier = tokens.iter().any(|issued| issued.record.kind == TokenKind::Verifier);
+    let overlap = overlap.filter(|_| has_verifier);
     let epoch = next.identity.epoch;
     let gone = dropped.iter().fold(String::new(), |text, slot| text + &format!(", dropped slot {}", slot.id));
-    let detail = found.loss.behind(format!("epoch {epoch}{gone}"));
+    let until = overlap.map(|ends| format!(", verifiers' former tokens until {}", rfc3339(ends)));
+    let detail = found.loss.behind(format!("epoch {epoch}{gone}{}", until.unwrap_or_default()));
     let event = tombstones.kept_in(world.event(Action::Rekey, Vec::new(), detail));
     new.device = witness.ledger();
     ledger::ensure(&mut new, &next.seed_key, world)?;
@@ -267,7 +308,7 @@ pub fn rekey(
         witness.note(&next.identity, &own, &own, None, true);
     }
     vault.compact(world);
-    Ok(Rekeyed { epoch, keys: count, dropped, slots, tokens, loss: found.loss })
+    Ok(Rekeyed { epoch, keys: count, dropped, slots, tokens, overlap, loss: found.loss })
 }
 
 /// Writes what survived of `old` anew, all but tokens; returns the keys. Values that do not hold are added to what

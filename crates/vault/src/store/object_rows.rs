@@ -20,11 +20,21 @@ pub(crate) enum ObjectKind {
     Removed = 14,
     /// The ledgers of the owner's devices.
     Ledgers = 15,
+    /// A verifier's token of the epoch before, which goes on for a time.
+    Former = 17,
 }
 
 impl ObjectKind {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Key, Self::Scope, Self::Token, Self::Names, Self::Tokens, Self::Removed, Self::Ledgers];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Key,
+        Self::Scope,
+        Self::Token,
+        Self::Names,
+        Self::Tokens,
+        Self::Removed,
+        Self::Ledgers,
+        Self::Former,
+    ];
 
     /// As the kind is named in findings.
     pub(crate) fn noun(self) -> &'static str {
@@ -36,6 +46,7 @@ impl ObjectKind {
             Self::Tokens => "tokens",
             Self::Removed => "removed key",
             Self::Ledgers => "ledgers",
+            Self::Former => "former token",
         }
     }
 

@@ -170,7 +170,7 @@ impl<'r> BearerTx<'r> {
         let signer = NamedSigner { id: &bearer.signer, encoded: &vault.header.signer };
         let open = || {
             let row = tx.view(&bearer.id)?.ok_or(TokenError::OpensNothing)?;
-            Ok((View::open_signed(&row, bearer.kind, &keys, &identity, &signer)?, row))
+            Ok((View::open_signed(&row, bearer.kind, &keys, &identity, &signer, world.now())?, row))
         };
         let (view, row) = open().map_err(|error: VaultError| match altered_head(&tx, vault, bearer) {
             Some(what) => TokenError::HeaderDamaged { what }.into(),
@@ -239,7 +239,8 @@ fn altered_head(tx: &Tx<'_>, vault: &Vault, bearer: &BearerKeys) -> Option<&'sta
     // A bearer can put a signer of its own there and sign a view: that is no damage.
     let forger = NamedSigner { id: &in_head, encoded: &vault.header.signer };
     let view = tx.view(&bearer.id).ok().flatten()?;
-    let is_forged = View::open_signed(&view, bearer.kind, &bearer.keys(&own), &own, &forger).is_ok();
+    let opened = View::open_signed(&view, bearer.kind, &bearer.keys(&own), &own, &forger, Moment(0));
+    let is_forged = opened.is_ok();
     (!is_forged).then_some("signer")
 }
 

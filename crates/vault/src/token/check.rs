@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::store::{Ledger, LedgerId, ObjectKind, ObjectRow, TokenCounts};
 
 use super::api_grant::ApiGrant;
+use super::former::{FormerToken, SignedSuccession};
 use super::grant::{Grant, View};
 use super::record::TokenRecord;
-use super::signed::NamedSigner;
 use super::{index, read_log, regrant};
 use crate::check::{Check, Finding, Tagged};
 use crate::error::VaultError;
@@ -15,7 +15,6 @@ use crate::key::record::KeyRecord;
 use crate::ledger;
 use crate::tx::VerifiedTx;
 use crate::tx::index::{Entry, Tokens};
-use keyvault_core::crypto::Signer;
 
 /// Prefix of the findings about the reads of a bearer, or of a device.
 const READS: &str = "log of";
@@ -67,8 +66,32 @@ impl Check {
                     }
                     if record.revoked.is_none() {
                         expected.views += 1;
-                        expected.grants += self.grants(tx, &record, keys)?;
+                        expected.grants += self.grants(tx, &record, None, keys)?;
                     }
+                }
+            }
+        }
+        for row in tx.rows.objects(ObjectKind::Former)? {
+            let opened = tx.opener().object::<FormerToken>(&row);
+            let named = match &opened {
+                Ok(former) => format!("former token {}", former.record.name),
+                Err(_) => row.place(),
+            };
+            self.claim(&named, &row.tag, tx.object_leaf(&row));
+            match opened {
+                Err(error) => self.find(&named, &error.fault()),
+                Ok(former) if tx.object_tag(ObjectKind::Former, &former.record.id) != row.tag => {
+                    self.find(&named, "stands where another token belongs");
+                }
+                Ok(FormerToken { record, proof, .. }) => {
+                    let has_ledger = tx.rows.has_ledger(Ledger::Token(record.id))?;
+                    expected.ledgers += u64::from(has_ledger);
+                    expected.headless += u64::from(!has_ledger);
+                    if let Err(error) = read_log::reads_of(tx, &record) {
+                        self.find_reads(record.name.as_str(), &error.fault());
+                    }
+                    expected.views += 1;
+                    expected.grants += self.grants(tx, &record, Some(&proof), keys)?;
                 }
             }
         }
@@ -113,6 +136,7 @@ impl Check {
         &mut self,
         tx: &VerifiedTx<'_>,
         record: &TokenRecord,
+        proof: Option<&SignedSuccession>,
         key_records: &[Tagged],
     ) -> Result<u64, VaultError> {
         let named = format!("token_grant of {}", record.name);
@@ -124,7 +148,7 @@ impl Check {
             }
         };
         let keys = record.keys(&tx.identity);
-        if !is_signed(tx, record)? {
+        if !is_signed(tx, record, proof)? {
             let view = format!("token_view of {}", record.name);
             self.find(&view, "is not signed by the vault's everyday keys");
         }
@@ -171,11 +195,16 @@ impl Check {
 }
 
 /// Returns `true` if the token's bearer believes its view. One that is not there says nothing false.
-fn is_signed(tx: &VerifiedTx<'_>, record: &TokenRecord) -> Result<bool, VaultError> {
+fn is_signed(
+    tx: &VerifiedTx<'_>,
+    record: &TokenRecord,
+    proof: Option<&SignedSuccession>,
+) -> Result<bool, VaultError> {
     let Some(row) = tx.rows.view(&record.id)? else { return Ok(true) };
-    let encoded = tx.daily.signing.signer().encode();
-    let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
-    Ok(View::open_signed(&row, record.kind, &record.keys(&tx.identity), &tx.identity, &signer).is_ok())
+    let keys = record.keys(&tx.identity);
+    let opened = View::open_own(&row, record.kind, &keys, &tx.identity, &tx.daily.signing);
+    let follows = proof.is_none_or(|proof| proof.leads_to(&tx.daily.signing, &tx.identity));
+    Ok(follows && opened.is_ok_and(|(_, behind)| behind.as_ref() == proof))
 }
 
 impl Grant {

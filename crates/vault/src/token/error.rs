@@ -70,6 +70,9 @@ pub enum TokenError {
     /// The token has come to its end.
     #[error("Token `{name}` expired on {}.", local(*since))]
     Expired { name: TokenName, since: Moment },
+    /// A rekey gave the verifier another token, and the time is over in which the former one went on.
+    #[error("A rekey replaced this token, and its overlap ended on {}.", local(*since))]
+    FormerOver { since: Moment },
     /// The token's part of the vault is not the one that this machine last saw.
     #[error(
         "The grants of token `{name}` at change {found} are {} what this machine saw at change {pinned}.",

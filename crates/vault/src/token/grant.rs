@@ -16,12 +16,13 @@ use crate::store::{GrantRow, TokenId, ViewRow};
 use crate::unlock::token::TokenKeys;
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::codec::{self, Extensions, Malformed};
-use keyvault_core::crypto::{self, Hash, SealingKey, Signed, SigningKey};
+use keyvault_core::crypto::{self, Hash, SealingKey, Signed, Signer, SigningKey};
 use keyvault_core::identity::Identity;
 use keyvault_core::name::{EnvName, KeyName, Scope, TokenName};
 use keyvault_core::secret::{Full, SecretBytes};
 
 use super::error::TokenError;
+use super::former::SignedSuccession;
 use super::record::{Apis, TokenKind};
 use super::signed::{Head, NamedSigner, SignedText};
 use crate::error::VaultError;
@@ -94,11 +95,13 @@ impl View {
         identity: &Identity,
         token: &TokenId,
         signing: &SigningKey,
+        proof: Option<&SignedSuccession>,
         rng: &dyn Rng,
     ) -> Result<ViewRow, VaultError> {
         let head = Head::of(self.kind, token, self.change);
         let text = codec::encode(&(head, self, Extensions::default()));
-        let plain = codec::encode(&(&text, signing.sign(Signed::View, identity, &text)));
+        let mut plain = codec::encode(&(&text, signing.sign(Signed::View, identity, &text)));
+        plain.extend(proof.map(codec::encode).unwrap_or_default());
         let sealed = VIEW.seal(&keys.view, identity, view_at(token, self.change), &plain, rng)?;
         Ok(ViewRow { token: *token, change: self.change, sealed })
     }
@@ -110,18 +113,45 @@ impl View {
         keys: &TokenKeys,
         identity: &Identity,
     ) -> Result<Self, VaultError> {
-        Self::open_with(row, kind, keys, identity, |_| Ok(()))
+        Self::open_with(row, kind, keys, identity, |_, _| Ok(()))
     }
 
-    /// Opens the view for its bearer, which learns from the signature that the owner wrote it.
+    /// Opens the view for its owner, and learns from the signature that it is the owner's; with the succession behind it.
+    pub(crate) fn open_own(
+        row: &ViewRow,
+        kind: TokenKind,
+        keys: &TokenKeys,
+        identity: &Identity,
+        signing: &SigningKey,
+    ) -> Result<(Self, Option<SignedSuccession>), VaultError> {
+        let encoded = signing.signer().encode();
+        let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
+        let mut behind = None;
+        let view = Self::open_with(row, kind, keys, identity, |text, proof| {
+            behind = proof.cloned();
+            text.verify(Signed::View, &signer, identity)
+        })?;
+        Ok((view, behind))
+    }
+
+    /// Opens the view for its bearer, which learns from the signature that the owner wrote it. The signer is the one that
+    /// the token names, or for a verifier's former token the one that follows it.
     pub(crate) fn open_signed(
         row: &ViewRow,
         kind: TokenKind,
         keys: &TokenKeys,
         identity: &Identity,
         signer: &NamedSigner<'_>,
+        now: Moment,
     ) -> Result<Self, VaultError> {
-        Self::open_with(row, kind, keys, identity, |text| text.verify(Signed::View, signer, identity))
+        Self::open_with(row, kind, keys, identity, |text, proof| {
+            let Some(proof) = proof else { return text.verify(Signed::View, signer, identity) };
+            if kind != TokenKind::Verifier || Signer::id_of(signer.encoded) == *signer.id {
+                return Err(TokenError::NotByOwner { what: "view" });
+            }
+            let id = proof.successor(signer.id, signer.encoded, identity, now)?;
+            text.verify(Signed::View, &NamedSigner { id: &id, encoded: signer.encoded }, identity)
+        })
     }
 
     fn open_with(
@@ -129,7 +159,7 @@ impl View {
         kind: TokenKind,
         keys: &TokenKeys,
         identity: &Identity,
-        verify: impl FnOnce(&SignedText<'_>) -> Result<(), TokenError>,
+        verify: impl FnOnce(&SignedText<'_>, Option<&SignedSuccession>) -> Result<(), TokenError>,
     ) -> Result<Self, VaultError> {
         let plain = VIEW
             .open(&keys.view, identity, view_at(&row.token, row.change), &row.sealed)
@@ -137,10 +167,9 @@ impl View {
         let malformed = |Malformed| damaged("token_view: malformed");
         let mut rest = plain.bytes();
         let signed = SignedText::take(&mut rest).map_err(malformed)?;
-        if !rest.is_empty() {
-            return Err(malformed(Malformed));
-        }
-        verify(&signed)?;
+        let proof: Option<SignedSuccession> =
+            (!rest.is_empty()).then(|| codec::decode(rest)).transpose().map_err(malformed)?;
+        verify(&signed, proof.as_ref())?;
         if let Some(found) = Head::other_machines(signed.text, kind, &row.token, row.change) {
             return Err(TokenError::OtherKind { found }.into());
         }

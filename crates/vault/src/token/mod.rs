@@ -10,6 +10,7 @@ pub(crate) mod bundle;
 pub(crate) mod check;
 pub(crate) mod edit;
 pub(crate) mod error;
+pub(crate) mod former;
 pub(crate) mod grant;
 pub(crate) mod index;
 pub(crate) mod limited;
@@ -207,6 +208,8 @@ pub fn renew(
         let reads = read_log::reads_to_keep(tx, &old, world)?;
         let keys = regrant::matching(tx, &old.rule)?;
         index::forget(tx, &old)?;
+        // Another secret may be the answer to a leak of either.
+        former::end_of(tx, Some(name))?;
         let issued = regrant::issue(tx, Grantee::of(&old), &keys, &reads, world)?;
         Ok((issued, event(world, TokenDeed::Renewed, name, Vec::new())))
     })

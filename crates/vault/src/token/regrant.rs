@@ -10,15 +10,15 @@ use crate::store::{GrantRow, Ledger, ObjectKind};
 use crate::unlock::token::{Token, TokenKeys};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
-use keyvault_core::crypto::{self, Digest, SealingKey, Signer};
+use keyvault_core::crypto::{self, Digest, SealingKey};
 use keyvault_core::name::{Scope, TokenName};
 
 use super::Issued;
 use super::api_grant::ApiGrant;
+use super::former::{FormerToken, SignedSuccession};
 use super::grant::{self, Grant, GrantedVersion, View};
 use super::record::{Apis, Rule, TokenKind, TokenRecord, ViewMark};
-use super::signed::NamedSigner;
-use super::{index, limited, read_log};
+use super::{former, index, limited, read_log};
 use crate::error::{VaultError, is_damage};
 use crate::file::open::{Notice, World};
 use crate::key::edit::key_ref;
@@ -181,7 +181,7 @@ pub(crate) fn issue(
             put_grant(tx, &record, &keys, key, world)?;
         }
     }
-    write_view(tx, &mut record, &keys, false, world)?;
+    write_view(tx, &mut record, &keys, false, None, world)?;
     index::put(tx, &record, world)?;
     let lacks = |scope: &&Scope| !key_records.iter().any(|key| key.scopes.contains(*scope));
     let empty_scopes = record.rule.scopes.iter().filter(lacks).cloned().collect();
@@ -267,15 +267,17 @@ pub(crate) fn grant_anew(
             put_grant(tx, record, &keys, key, world)?;
         }
     }
-    write_view(tx, record, &keys, was_over, world)
+    write_view(tx, record, &keys, was_over, None, world)
 }
 
-/// Binds the grants as they stand now, under this change's number. `was_over`: the view before it was.
-fn write_view(
+/// Binds the grants as they stand now, under this change's number. `was_over`: the view before it was. `proof` is that of a
+/// former token.
+pub(crate) fn write_view(
     tx: &mut VerifiedTx<'_>,
     record: &mut TokenRecord,
     keys: &TokenKeys,
     was_over: bool,
+    proof: Option<&SignedSuccession>,
     world: &World<'_>,
 ) -> Result<(), VaultError> {
     let rows = tx.rows.grants(&record.id)?;
@@ -291,7 +293,7 @@ fn write_view(
         grants: grant::grants_hash(&rows),
         apis: record.apis.clone(),
     };
-    let row = view.seal(keys, &tx.identity, &record.id, &tx.daily.signing, world.rng)?;
+    let row = view.seal(keys, &tx.identity, &record.id, &tx.daily.signing, proof, world.rng)?;
     record.view = Some(ViewMark { change: view.change, digest: view_mark(tx, &row.sealed) });
     Ok(tx.rows.put_view(&row)?)
 }
@@ -305,9 +307,8 @@ pub(crate) fn view_is_over(
 ) -> Result<bool, VaultError> {
     let Some((expires, row)) = record.expires.zip(tx.rows.view(&record.id)?) else { return Ok(false) };
     // Its bearer could have made one that is over, and so have the token never be granted anything again.
-    let encoded = tx.daily.signing.signer().encode();
-    let signer = NamedSigner { id: &Signer::id_of(&encoded), encoded: &encoded };
-    Ok(expires <= View::open_signed(&row, record.kind, keys, &tx.identity, &signer)?.time)
+    let (view, _) = View::open_own(&row, record.kind, keys, &tx.identity, &tx.daily.signing)?;
+    Ok(expires <= view.time)
 }
 
 fn view_mark(tx: &VerifiedTx<'_>, sealed: &[u8]) -> Digest {
@@ -404,8 +405,11 @@ pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
     over.iter().try_for_each(|session| limited::end(tx, session, world))?;
     let ids = |records: &mut dyn Iterator<Item = &TokenRecord>| records.map(|record| record.id).collect();
     let in_force: Vec<_> = ids(&mut records.iter().filter(|record| record.revoked.is_none()));
+    let formers = former::that_hold(tx)?;
     let mut known = ledger::listed(tx)?;
-    known.extend(records.iter().map(|record| Ledger::Token(record.id)));
+    let former_ids = formers.iter().map(|former| former.record.id);
+    known.extend(records.iter().map(|record| record.id).chain(former_ids.clone()).map(Ledger::Token));
+    let in_force: Vec<_> = in_force.into_iter().chain(former_ids).collect();
     if tx.rows.delete_other_tokens(&in_force, &known)? > 0 {
         world.note(Notice::StrayTokenRows);
     }
@@ -416,10 +420,22 @@ pub(crate) fn apply_changes(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Resul
         let read = record.revoked.is_none() && read_log::note_reads(tx, &mut record, &keys, world)?;
         if granted {
             let was_over = view_is_over(tx, &record, &keys)?;
-            write_view(tx, &mut record, &keys, was_over, world)?;
+            write_view(tx, &mut record, &keys, was_over, None, world)?;
         }
         if granted || read {
             index::put(tx, &record, world)?;
+        }
+    }
+    for mut former in formers {
+        let FormerToken { record, proof, .. } = &mut former;
+        let keys = record.keys(&tx.identity);
+        let granted = regrant(tx, record, &keys, &BTreeMap::new(), world)? || is_left_behind(tx, record);
+        let read = read_log::note_reads(tx, record, &keys, world)?;
+        if granted {
+            write_view(tx, record, &keys, false, Some(proof), world)?;
+        }
+        if granted || read {
+            former::put(tx, &former, world)?;
         }
     }
     Ok(())

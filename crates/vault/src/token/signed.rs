@@ -59,6 +59,7 @@ impl<'t> SignedText<'t> {
             Signed::Bundle => "bundle",
             Signed::SetHeader => "set header",
             Signed::Hold => "hold",
+            Signed::Succession => "succession",
         };
         if Signer::id_of(signer.encoded) != *signer.id {
             return Err(TokenError::NotByOwner { what });

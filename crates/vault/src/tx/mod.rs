@@ -389,6 +389,7 @@ impl<'a> VerifiedTx<'a> {
             Some(broken) => event.with(broken),
             None => event,
         };
+        token::former::settle(self, world)?;
         let mut unlisted = issued::list_raised(self, world)?;
         unlisted.extend(issued::note_holds(self, world)?);
         issued::follow_tokens(self, world)?;

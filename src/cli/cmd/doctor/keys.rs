@@ -8,6 +8,7 @@ use crate::cli::errors::Failure;
 use crate::cli::errors::file_sentences::ways_out;
 use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
 use crate::cli::output::{time, view};
+use crate::cli::unlock::key_source::token_is_given;
 use crate::cli::unlock::{alarm, log_gap};
 use keyvault_core::clock::Moment;
 use keyvault_vault::unlock::session;
@@ -32,11 +33,14 @@ const SHOWN: usize = 10;
 /// Everything that needs the vault's keys; without them, that it was not looked at.
 pub(super) fn all(context: &Context, vault: &mut Vault, by_keyring: Option<Access>) -> Vec<Report> {
     let now = context.now();
-    let open = vault.session(now).map(Access::from).or(by_keyring);
+    let by_token = context.refuse_token().is_err();
+    let open = vault.session(now).map(Access::from).or(by_keyring).filter(|_| !token_is_given());
     let access = match open.map_or_else(|| context.given_access(vault), |access| Ok(Some(access))) {
         Ok(Some(access)) => access,
         Ok(None) => {
-            let why = if session::current(&vault.identity(), now).is_some() {
+            let why = if by_token {
+                "skipped: a token is given, which opens its keys alone (`env -u KEYVAULT_TOKEN keyvault doctor`)"
+            } else if session::current(&vault.identity(), now).is_some() {
                 "skipped: the session is limited (`keyvault unlock`)"
             } else {
                 "skipped: the vault is locked (`keyvault unlock`)"

@@ -12,6 +12,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::mapping::{MappingError, to_variable_by};
 use crate::cli::output;
 use crate::cli::preset;
+use crate::cli::unlock::key_source::token_is_given;
 use crate::project::Profile;
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
@@ -138,7 +139,7 @@ enum Known {
 fn look_up(context: &Context, name: &KeyName) -> Known {
     let look = || {
         let mut vault = context.open().ok()?;
-        let access = match vault.session(context.now()) {
+        let access = match vault.session(context.now()).filter(|_| !token_is_given()) {
             Some(session) => session.into(),
             None => context.given_access(&mut vault).ok()??,
         };

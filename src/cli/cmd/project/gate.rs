@@ -221,7 +221,12 @@ pub(in crate::cli) fn confirmed(
     new: &BTreeSet<Ask>,
 ) -> Result<bool, Failure> {
     let shown = |path: &Path| output::harmless_line(&path.display().to_string());
-    let mut text = format!("{} asks for keys from your vault:\n", shown(&found.path));
+    let path = shown(&found.path);
+    let mut text = if project_sentences::only_settings(asks) {
+        format!("{path} sets variables for the commands that you run with it:\n")
+    } else {
+        format!("{path} asks for keys from your vault:\n")
+    };
     for base in &found.bases {
         text.push_str(&format!("  (with the entries of {})\n", shown(base)));
     }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code, reason};
+use crate::cli::unlock::key_source::token_is_given;
 use crate::cli::unlock::order::ORDER;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::state::proof::{Proof, Proofs};
@@ -35,7 +36,7 @@ impl Backup {
         let mut vault = context.open_damaged_at(&path, file::open_to_copy, failed)?;
         context.tell_left_behind(&vault);
         // No key is needed, so none is asked for; where a session is open it tells how the file stands.
-        let session = vault.session(context.now()).map(Access::from);
+        let session = vault.session(context.now()).map(Access::from).filter(|_| !token_is_given());
         if let Some(access) = &session {
             let _ = context.tell_alarm(&mut vault, access);
         }

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Consent, accept_loss, confirm};
+use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::file_sentences::beyond_mending;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::loss::{self, Tense};
+use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view;
 use crate::cli::unlock::new_credentials::{self, NewRecovery, RecoveryPlace};
+use keyvault_core::clock::Moment;
 use keyvault_core::crypto;
 use keyvault_core::secret::SecretWriter;
 use keyvault_vault::state::StateError;
@@ -29,6 +32,10 @@ use keyvault_vault::{Access, Credential, Issued, RekeyPreview, Rekeyed, Slot, Va
 /// recovery code, gives each token a new secret, and ends every other slot, every session and every bundle. Lists all of
 /// this and asks first; --yes answers. All of this is one transaction.
 ///
+/// Verifiers and issuers of your API stop until each has its new token. With --overlap, verifiers go on with their present
+/// tokens for that long, so that you can exchange them one by one. Leave it out if someone may have had a session or the
+/// vault's root key: until a verifier has its new token, it believes what they sign.
+///
 /// Damage does not prevent a rekey: damaged rows are dropped, and a damaged audit log is kept as far as it can be proved.
 /// What is lost is listed first; with --yes, --drop-damaged has to accept it.
 #[derive(Debug, Args)]
@@ -42,6 +49,9 @@ pub(crate) struct Rekey {
     /// Keep the slot of this key file; may be repeated
     #[arg(long, value_name = "FILE")]
     key_file: Vec<PathBuf>,
+    /// Let verifiers go on with their present tokens for this long, up to 7d
+    #[arg(long, value_name = "DURATION", add = complete::one_of(|| ["1h", "24h", "7d"]), allow_hyphen_values = true, value_parser = overlap)]
+    overlap: Option<Duration>,
     #[command(flatten)]
     recovery: RecoveryPlace,
     /// Do not ask, and continue even if only one slot is left
@@ -50,6 +60,15 @@ pub(crate) struct Rekey {
     /// Continue without damaged keys, values, and audit log entries
     #[arg(long)]
     drop_damaged: bool,
+}
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    let overlap = time::duration(text)?;
+    if (1..=slot::LONGEST_OVERLAP).contains(&overlap.millis) {
+        Ok(overlap)
+    } else {
+        Err("has to be longer than 0s and at most 7d".to_owned())
+    }
 }
 
 impl Rekey {
@@ -79,7 +98,8 @@ impl Rekey {
         }
         let preview = slot::before_rekey(&mut vault, &access).map_err(failed)?;
         if !self.yes {
-            for line in told(&preview, &kept, self.keep_passphrase) {
+            let overlap = self.overlap.as_ref().map(|overlap| context.now().plus_millis(overlap.millis));
+            for line in told(&preview, &kept, self.keep_passphrase, overlap) {
                 context.ui.say(&line);
             }
         }
@@ -100,7 +120,8 @@ impl Rekey {
         let progress = context.ui.progress("rekeying", preview.keys);
         let rekeyed = context
             .with_world(|world| {
-                slot::rekey(&mut vault, &access, world, &credentials, &kept, &|done| {
+                let overlap = self.overlap.as_ref().map(|overlap| overlap.millis);
+                slot::rekey_overlapping(&mut vault, &access, world, &credentials, &kept, overlap, &|done| {
                     progress.set_position(u64::try_from(done).unwrap_or(u64::MAX));
                 })
                 .map_err(|error| match error {
@@ -156,8 +177,15 @@ impl Rekey {
     }
 }
 
+const BELIEVED_UNTIL_CHANGED: &str = "Until it has its new token, a verifier believes anyone who had a session or the root key before the rekey.";
+
 /// The credentials that a rekey invalidates, a line each.
-fn told(preview: &RekeyPreview, kept: &[&Access], keep_passphrase: bool) -> Vec<String> {
+fn told(
+    preview: &RekeyPreview,
+    kept: &[&Access],
+    keep_passphrase: bool,
+    overlap: Option<Moment>,
+) -> Vec<String> {
     let is_kept = |slot: &&Slot| kept.iter().any(|access| access.slot_id() == Some(slot.id));
     let ends: Vec<_> = preview.slots.iter().filter(|slot| !is_kept(slot)).map(shown).collect();
     let mut lines =
@@ -171,11 +199,30 @@ fn told(preview: &RekeyPreview, kept: &[&Access], keep_passphrase: bool) -> Vec<
             view::joined(preview.tokens.iter())
         ));
     }
-    if !preview.machines.is_empty() {
-        lines.push(format!(
-            "Verifiers and issuers that would stop until each has its new token: {}.",
-            view::joined(preview.machines.iter())
-        ));
+    let (verifiers, issuers) = (&preview.verifiers, &preview.issuers);
+    match overlap.filter(|_| !verifiers.is_empty()) {
+        Some(ends) => {
+            lines.push(format!(
+                "Verifiers that would go on with their present tokens until {}: {}.",
+                time::local(ends),
+                view::joined(verifiers.iter())
+            ));
+            lines.push(BELIEVED_UNTIL_CHANGED.to_owned());
+            if !issuers.is_empty() {
+                let issuers = view::joined(issuers.iter());
+                lines.push(format!("Issuers that would stop until each has its new token: {issuers}."));
+            }
+        }
+        None if !verifiers.is_empty() || !issuers.is_empty() => {
+            let machines = view::joined(verifiers.iter().chain(issuers));
+            lines.push(format!(
+                "Verifiers and issuers that would stop until each has its new token: {machines}."
+            ));
+            if !verifiers.is_empty() {
+                lines.push("To let verifiers go on meanwhile, use `--overlap 24h`.".to_owned());
+            }
+        }
+        None => {}
     }
     lines.push("Every session would end.".to_owned());
     if keep_passphrase {
@@ -223,7 +270,8 @@ fn answer(
         let answer = serde_json::json!({
             "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "key_count": rekeyed.keys,
             "dropped": dropped.collect::<Vec<_>>(), "recovery_code": recovery.in_json(),
-            "tokens": tokens_json(&rekeyed.tokens), "lost_to_damage": loss::json(&rekeyed.loss),
+            "tokens": tokens_json(&rekeyed.tokens), "overlap_until": rekeyed.overlap.map(time::rfc3339),
+            "lost_to_damage": loss::json(&rekeyed.loss),
         });
         return recovery.print(context, &answer);
     }
@@ -249,9 +297,16 @@ fn answer(
         context.ui.data(line.finish().expose())?;
     }
     if !rekeyed.tokens.is_empty() {
-        context.ui.note(
-            "Each token has a new secret, shown above only once. The old ones no longer open anything.",
-        );
+        context.ui.note(&match rekeyed.overlap {
+            None => {
+                "Each token has a new secret, shown above only once. The old ones no longer open anything.".to_owned()
+            }
+            Some(ends) => format!(
+                "Each token has a new secret, shown above only once. Of the old ones, those of verifiers go on until {}; \
+                 the others no longer open anything.",
+                time::local(ends)
+            ),
+        });
     }
     context
         .ui

@@ -183,11 +183,16 @@ fn about_keys() -> Vec<Failure> {
         VaultError::NameTaken(name()),
         VaultError::NoSuchKeys { missing: keys(&["stripe/life"]), near: Some(name()), removed: None },
         VaultError::NoSuchKeys { missing: keys(&["a", "b"]), near: None, removed: None },
-        VaultError::NoSuchKeys { missing: keys(&["old"]), near: None, removed: Some(key("old")) },
+        VaultError::NoSuchKeys {
+            missing: keys(&["old"]),
+            near: None,
+            removed: Some((Moment(i64::MAX), key("old"))),
+        },
         VaultError::NotRemoved { name: key("old"), near: None, removed: Vec::new() },
         VaultError::NotRemoved { name: key("old"), near: None, removed: keys(&["a", "b"]) },
         VaultError::NotRemoved { name: key("odl"), near: Some(key("old")), removed: keys(&["old"]) },
         VaultError::NameInUse { removed: key("old"), wanted: key("old") },
+        VaultError::RemovalOver(key("old")),
         VaultError::RemovedHere(key("old")),
         VaultError::NoSuchKeys {
             missing: keys(&["sk_live_4eC39HqLyjWDarjtT1zdp7dc"]),
@@ -259,7 +264,16 @@ fn refusals() -> Vec<Failure> {
         Problem::Expired { name: name(), since: Moment(0) },
         Problem::Revoked(key("old")),
         Problem::NoPrevious(key("young")),
-        Problem::SameVariable { variable: EnvName::parse("TOKEN").unwrap(), names: keys(&["a", "b"]) },
+        Problem::SameVariable {
+            variable: EnvName::parse("TOKEN").unwrap(),
+            names: keys(&["a", "b"]),
+            rename: None,
+        },
+        Problem::SameVariable {
+            variable: EnvName::parse("TOKEN").unwrap(),
+            names: keys(&["shop/token", "blog/token"]),
+            rename: Some((key("blog/token"), EnvName::parse("BLOG_TOKEN").unwrap())),
+        },
         Problem::Variable {
             name: key("p"),
             variable: EnvName::stored("PATH").unwrap(),

@@ -43,6 +43,7 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
         TokenError::OpensNothing,
         TokenError::HeaderDamaged { what: "signer" },
         TokenError::Expired { name: name(), since: Moment(0) },
+        TokenError::FormerOver { since: Moment(0) },
         alarm(Standing::RolledBack),
         alarm(Standing::Forked),
         TokenError::Stale { found: 3, least: 7 },
