@@ -177,7 +177,8 @@ fn neither_the_process_that_stays_behind_nor_the_program_keeps_what_the_caller_h
     assert!(!read(&world, "open").contains("callers"), "{}", read(&world, "open"));
     let is_ours = |process: &std::path::Path| {
         let read = |name| std::fs::read(process.join(name)).unwrap_or_default();
-        let is_helper = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ").contains("--clear-clipboard");
+        let is_helper =
+            String::from_utf8_lossy(&read("cmdline")).replace('\0', " ").contains("--clear-clipboard");
         is_helper && String::from_utf8_lossy(&read("environ")).contains(&*world.home().to_string_lossy())
     };
     let mut processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());

@@ -70,11 +70,14 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
             If git tracks it, also run `git rm --cached 'same.env'` and rotate the keys that were pushed.
         ",
     );
-    world.run(&["import", "b.env", "--on-conflict", "skip", "--dry-run"]).reports(
-        "Would import b.env: 1 skipped, 1 unchanged.\n",
-    );
+    world
+        .run(&["import", "b.env", "--on-conflict", "skip", "--dry-run"])
+        .reports("Would import b.env: 1 skipped, 1 unchanged.\n");
     let preview = world.run(&["import", "b.env", "--on-conflict", "skip", "--dry-run", "--json"]).ok().json();
-    assert_eq!((&preview["skipped"], &preview["unchanged"]), (&serde_json::json!(["B"]), &serde_json::json!(["C"])));
+    assert_eq!(
+        (&preview["skipped"], &preview["unchanged"]),
+        (&serde_json::json!(["B"]), &serde_json::json!(["C"]))
+    );
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2", "C": "4"}));
     world.run(&["import", "b.env", "--on-conflict", "replace"]).reports(
         "

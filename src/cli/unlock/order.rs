@@ -8,7 +8,7 @@ use keyvault_vault::{Access, Vault, file};
 use super::key_source::{token_given_by, token_is_piped};
 use super::{PASSPHRASE, PASSPHRASE_FILE};
 use crate::cli::context::{Context, variable};
-use crate::cli::errors::{Failure, token_sentences};
+use crate::cli::errors::{self, Failure};
 use crate::cli::output;
 use crate::cli::output::time;
 
@@ -109,7 +109,7 @@ impl Context {
                     access.map_err(|failure| failure.given_by(PASSPHRASE))?
                 }
                 Step::Prompt => match token_given_by().filter(|_| !self.may_ask()) {
-                    Some(variable) => return Err(token_sentences::needs_owner(variable, "this command")),
+                    Some(variable) => return Err(errors::token::needs_owner(variable, "this command")),
                     None => Some(self.typed_access(vault)?),
                 },
             };
