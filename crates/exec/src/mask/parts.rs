@@ -157,15 +157,14 @@ mod tests {
             ),
             (r"{name_1: 'first-\x73ecret', 'name-2': 'it\'s'}", &["first-secret", "it's"]),
             ("{'name-1': 'first-\\\nsecret'}", &["first-secret"]),
-            ("{\n \"name-1\": \"first-secret\"\n}\n{\n \"name-1\": \"second-secret\"\n}\n", &[
-                "first-secret",
-                "second-secret",
-            ]),
-            (r#"{"name-1": "first-secret\ud800second\udc00"}"#, &[
-                "first-secret",
-                "second",
-                "first-secret\u{fffd}second\u{fffd}",
-            ]),
+            (
+                "{\n \"name-1\": \"first-secret\"\n}\n{\n \"name-1\": \"second-secret\"\n}\n",
+                &["first-secret", "second-secret"],
+            ),
+            (
+                r#"{"name-1": "first-secret\ud800second\udc00"}"#,
+                &["first-secret", "second", "first-secret\u{fffd}second\u{fffd}"],
+            ),
             (r#"{"name-1": "\ud83d\ude00\u00e9\/\"", "name-2": 1e999}"#, &["\u{1f600}\u{e9}/\""]),
             ("{\"name-1\": \"first\tsecret\"}", &["first\tsecret"]),
             (&deep, &["deep-secret"]),
@@ -174,10 +173,8 @@ mod tests {
             for expected in expected {
                 assert!(found.iter().any(|text| text == expected), "{document} {expected} {found:?}");
             }
-            let others: Vec<_> = found
-                .iter()
-                .filter(|text| text.starts_with("name") || text.starts_with("comment"))
-                .collect();
+            let others: Vec<_> =
+                found.iter().filter(|text| text.starts_with("name") || text.starts_with("comment")).collect();
             assert!(others.is_empty(), "{document} {others:?}");
         }
         for no_json in [
@@ -198,8 +195,8 @@ mod tests {
         for ending in ["\n", "\r", "\r\n"] {
             let found = texts(&["first line", "second line"].join(ending));
             assert_eq!(found.iter().filter(|text| text.ends_with(" line")).count(), 3, "{found:?}");
-            let pem =
-                ["-----BEGIN PRIVATE KEY-----", "MIIEabcd", "efgh1234", "-----END PRIVATE KEY-----"].join(ending);
+            let pem = ["-----BEGIN PRIVATE KEY-----", "MIIEabcd", "efgh1234", "-----END PRIVATE KEY-----"]
+                .join(ending);
             assert!(texts(&pem).iter().any(|text| text == "MIIEabcdefgh1234"), "{pem:?}");
         }
     }
