@@ -22,9 +22,9 @@ use keyvault_vault::state::pin::Pins;
 use keyvault_vault::{Access, Holder, Holders, Notice, Notices, Refusal, Vault, World, slot};
 
 use super::args::Global;
-use super::errors::file_sentences;
-use super::errors::sentences::list;
-use super::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
+use super::errors::slot::{REMOVE_STRAYS, is_stray, passed_over};
+use super::errors::vault::list;
+use super::errors::vault_file;
 use super::errors::{self, Failure};
 use super::output::loss::{self, Tense};
 use super::output::time;
@@ -295,7 +295,7 @@ fn user_folder(instead: &str, of: impl Fn(&BaseDirs) -> &Path) -> Result<PathBuf
     let folder = folder.ok_or_else(|| Failure::no_home(instead))?.join("keyvault");
     for part in base.as_deref().into_iter().chain([folder.as_path()]) {
         if let Some(uid) = untrusted::owner_beside_root(part) {
-            return Err(file_sentences::foreign_home(variable, part, &User::of(uid)));
+            return Err(vault_file::foreign_home(variable, part, &User::of(uid)));
         }
     }
     Ok(folder)

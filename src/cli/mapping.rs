@@ -2,7 +2,7 @@
 
 use std::os::fd::RawFd;
 
-use super::errors::sentences::looks_like_a_value;
+use super::errors::vault::looks_like_a_value;
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_os::process::descriptors::FIRST;
 

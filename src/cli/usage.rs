@@ -8,7 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::args::{Cli, Command, Global, Run};
 use super::cmd::exec::Exec;
-use super::errors::sentences::looks_like_a_value;
+use super::errors::vault::looks_like_a_value;
 use super::errors::{Failure, code};
 use super::help;
 use super::mapping::{self, MappingError};

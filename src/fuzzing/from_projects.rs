@@ -8,7 +8,7 @@ use keyvault_exec::release::{Encoding, Piece};
 
 use super::same;
 
-/// Every variable that is taken may be set by a project file. A template means what its pieces say, written anew. What is
+/// Every variable that is taken may be set by a project file. A template that is composed from its pieces has the same meaning. What is
 /// asked for is remembered as it is. An entry that is added is the only difference.
 pub fn project_file(bytes: &[u8]) -> bool {
     let Ok(file) = ProjectFile::parse(bytes) else { return false };

@@ -1,6 +1,6 @@
 //! The first files of each corpus: what this program writes itself.
 //!
-//! `KEYVAULT_SEEDS=write cargo test --lib seeds` writes them anew.
+//! `KEYVAULT_SEEDS=write cargo test --lib seeds` rewrites them.
 
 use std::error::Error;
 use std::path::Path;

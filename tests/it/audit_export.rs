@@ -3,12 +3,13 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::{KEYVAULT, PATIENCE, World, days};
+use crate::harness::{KEYVAULT, PATIENCE, World, days, poll_within, wait_until};
 
 fn records(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -219,6 +220,33 @@ fn following_gives_new_entries_as_they_come_and_ends_by_a_signal() {
     let following = Following::start(&world, &["--cursor", "c"]);
     assert_eq!(following.action(), "rotate");
     assert!(following.end(Signal::INT).is_empty());
+}
+
+/// A pipe's buffer is one page here, and nobody reads it: the log's lines do not fit.
+#[test]
+fn following_ends_by_a_signal_while_its_output_is_stuck() {
+    let world = World::own();
+    for number in 0..12 {
+        world.run(&["generate", &format!("key-{number}")]).ok();
+    }
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+        let mut command = world.command(KEYVAULT);
+        command.args(["audit", "export", "--follow", "--cursor", "c"]);
+        let mut child = command.stdout(writer).stderr(Stdio::inherit()).spawn().unwrap();
+        drop(command);
+        wait_until("a full pipe", || rustix::io::ioctl_fionread(&reader).unwrap() >= 4000);
+        // It is in the middle of its lines, and stays there.
+        std::thread::sleep(Duration::from_millis(200));
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let ended = poll_within(PATIENCE, || child.try_wait().unwrap());
+        let _ = child.kill();
+        let ended = ended.unwrap_or_else(|| panic!("{signal:?} does not end it"));
+        let is_asked = [Signal::TERM, Signal::INT].contains(&signal);
+        assert_eq!(ended.code(), is_asked.then_some(0), "{signal:?}");
+    }
+    assert!(!world.home().join("c").exists(), "the cursor passes over lines that no one got");
 }
 
 #[test]

@@ -161,6 +161,37 @@ fn the_process_that_stays_behind_does_not_have_the_value() {
     assert_eq!(world.sh(&format!("kill {id}")).code, 0);
 }
 
+/// A reader of the caller's pipe waits until every writer is gone.
+#[test]
+fn neither_the_process_that_stays_behind_nor_the_program_keeps_what_the_caller_has_open() {
+    let world = with(&["xclip"]);
+    let serving = PROGRAM.replacen('\n', "\nls -l /proc/self/fd > \"$HOME/open\"\n", 1);
+    std::fs::write(world.home().join("bin/xclip"), serving).unwrap();
+    std::os::unix::fs::symlink("/bin/ls", world.home().join("tools/ls")).unwrap();
+    let caller = world.home().join("callers");
+    let line = format!(
+        "script -qec \"'{KEYVAULT}' show a --copy --clear-after 20s 7>'{}'\" /dev/null",
+        caller.display()
+    );
+    world.sh(&line).ok();
+    assert!(!read(&world, "open").contains("callers"), "{}", read(&world, "open"));
+    let is_ours = |process: &std::path::Path| {
+        let read = |name| std::fs::read(process.join(name)).unwrap_or_default();
+        let is_helper =
+            String::from_utf8_lossy(&read("cmdline")).replace('\0', " ").contains("--clear-clipboard");
+        is_helper && String::from_utf8_lossy(&read("environ")).contains(&*world.home().to_string_lossy())
+    };
+    let mut processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let process = processes.find(|process| is_ours(process)).expect("it is there");
+    let open: Vec<_> = std::fs::read_dir(process.join("fd"))
+        .unwrap()
+        .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap())
+        .collect();
+    let id = process.file_name().unwrap().to_str().unwrap();
+    assert_eq!(world.sh(&format!("kill {id}")).code, 0);
+    assert!(!open.contains(&caller), "{open:?}");
+}
+
 #[test]
 fn without_a_program_and_over_ssh_the_terminal_gets_an_escape_code() {
     let code = format!("\u{1b}]52;c;{}\u{7}", data_encoding::BASE64.encode(VALUE.as_bytes()));

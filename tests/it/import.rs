@@ -56,11 +56,27 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2"}), "all or nothing");
     world.run(&["import", "b.env", "--on-conflict", "skip"]).reports(
         "
-            Imported b.env: 1 new, 1 unchanged.
-            The file still contains the plaintext values. Once everything works without it, delete it:
-              rm 'b.env'
-            If git tracks it, also run `git rm --cached 'b.env'` and rotate the keys that were pushed.
+            Imported b.env: 1 new, 1 skipped.
+            The file still contains the plaintext values, and some that were not imported. Keep it until they are.
         ",
+    );
+    // Values that the vault has are in no danger.
+    world.file("same.env", "B=2\nC=4\n");
+    world.run(&["import", "same.env", "--on-conflict", "skip"]).reports(
+        "
+            Imported same.env: 2 unchanged.
+            The file still contains the plaintext values. Once everything works without it, delete it:
+              rm 'same.env'
+            If git tracks it, also run `git rm --cached 'same.env'` and rotate the keys that were pushed.
+        ",
+    );
+    world
+        .run(&["import", "b.env", "--on-conflict", "skip", "--dry-run"])
+        .reports("Would import b.env: 1 skipped, 1 unchanged.\n");
+    let preview = world.run(&["import", "b.env", "--on-conflict", "skip", "--dry-run", "--json"]).ok().json();
+    assert_eq!(
+        (&preview["skipped"], &preview["unchanged"]),
+        (&serde_json::json!(["B"]), &serde_json::json!(["C"]))
     );
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2", "C": "4"}));
     world.run(&["import", "b.env", "--on-conflict", "replace"]).reports(

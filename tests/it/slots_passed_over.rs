@@ -8,6 +8,13 @@ use rusqlite::{Connection, params};
 use crate::harness::vault_file::{drop_side_files, put_back, tamper};
 use crate::harness::{PASSPHRASE, Ran, World};
 
+const SLOTS: &str = "
+            SLOT  KIND           ABOUT
+               1  passphrase     Argon2id, 19 MiB, 1 pass
+               2  recovery code
+               3  key file
+        ";
+
 const NEW: &str = "another horse battery staple";
 
 /// A world whose vault opens with the passphrase (slot 1), the code in `code` (slot 2) and the key file `kf` (slot 3).
@@ -92,7 +99,7 @@ fn case_78_malformed_slots_are_passed_over_and_named_by_every_credential() {
         assert_eq!(ran.code, i32::from(command == ["doctor"]), "{}", ran.err);
         assert_eq!(named(&(ran.out + &ran.err)), None, "{command:?}");
     }
-    let checked = world.run(&["vault", "check"]).is(5, "
+    world.run(&["vault", "check"]).is(5, "
             1 key, 1 version, 5 audit log entries, change 5
             damaged slot -3: has a number that no slot has; such rows: 4
             damaged slot 10: cost out of bounds
@@ -122,16 +129,12 @@ fn case_78_malformed_slots_are_passed_over_and_named_by_every_credential() {
             Run `keyvault vault rekey` to keep everything that is not damaged, or restore a backup with
             `keyvault vault restore FILE`. docs/recovery.md has other options.
         ");
-    for (id, ..) in all.iter().filter(|(id, ..)| (-3..33).contains(id) && *id != 0) {
-        assert!(checked.out.contains(&format!("slot {id}:")), "{id}: {}", checked.out);
-    }
     let bad = std::fs::read(world.vault()).unwrap();
     for ran in with_every_credential(&mut world) {
         assert_eq!(named(&ran.ok().err), None);
     }
-    // The command that wrote the slots anew took the strays with it.
-    let ran = world.run(&["vault", "slot", "list"]).ok();
-    assert!(!ran.err.contains("passed over"), "{}", ran.err);
+    // The command that rewrote the slots took the strays with it.
+    world.run(&["vault", "slot", "list"]).warns("");
     world.run(&["vault", "check"]).ok();
     // So does a rekey.
     put_back_unseen(&world, &bad);
@@ -174,12 +177,21 @@ fn case_78_a_backup_with_stray_slots_restores_without_them() {
 
 #[test]
 fn case_78_a_malformed_slot_of_the_vaults_own_leaves_the_other_ways_in() {
-    for damage in [
-        "UPDATE slot SET header = x'' WHERE id = 1",
-        "UPDATE slot SET header = CAST(x'63' || substr(header, 2) AS BLOB) WHERE id = 1",
-        "UPDATE slot SET header = CAST(substr(header, 1, 33) || x'ffffffff0100000001000000' AS BLOB) WHERE id = 1",
-        "UPDATE slot SET sealed = x'' WHERE id = 1",
-        "DELETE FROM slot WHERE id = 1",
+    for (damage, what) in [
+        ("UPDATE slot SET header = x'' WHERE id = 1", "Slot 1 was passed over: malformed header."),
+        (
+            "UPDATE slot SET header = CAST(x'63' || substr(header, 2) AS BLOB) WHERE id = 1",
+            "Slot 1 was passed over: unknown kind 99.",
+        ),
+        (
+            "UPDATE slot SET header = CAST(substr(header, 1, 33) || x'ffffffff0100000001000000' AS BLOB) WHERE id = 1",
+            "Slot 1 was passed over: cost out of bounds.",
+        ),
+        (
+            "UPDATE slot SET sealed = x'' WHERE id = 1",
+            "Slot 1 was passed over: someone without the vault's keys added or altered it.",
+        ),
+        ("DELETE FROM slot WHERE id = 1", "Slot 1 is missing from the file."),
     ] {
         let mut world = world();
         tamper(&world, damage);
@@ -188,8 +200,11 @@ fn case_78_a_malformed_slot_of_the_vaults_own_leaves_the_other_ways_in() {
         assert_eq!(listed.code, 4, "{damage}");
         world.unset("KEYVAULT_PASSPHRASE");
         world.set("KEYVAULT_KEY_FILE", "kf");
-        let listed = world.run(&["vault", "slot", "list"]).ok();
-        assert!(listed.err.contains("lot 1") && !listed.out.contains(" 1  "), "{damage}: {}", listed.err);
+        let warning = format!(
+            "warning: {what} To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.\n"
+        );
+        let others = "SLOT  KIND           ABOUT\n   2  recovery code\n   3  key file\n";
+        world.run(&["vault", "slot", "list"]).is(0, others, &warning);
         world.unset("KEYVAULT_KEY_FILE");
         let recover = ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new"];
         let ran = world.run(&[&recover[..], &["--no-recovery"]].concat()).ok();
@@ -210,22 +225,21 @@ fn case_78_slots_of_the_highest_cost_cost_nothing_beyond_the_bound() {
         insert(&world, id, &header(1, &[1 << 20, 10, 1]));
     }
     let begun = Instant::now();
-    let ran = world.run(&["show", "a", "--reveal"]).ok();
-    assert!(ran.err.contains("lots 4, 5, 6"), "{}", ran.err);
+    world.run(&["show", "a", "--reveal"]).is(0, "value-a", "
+            warning: Slots 4, 5, 6, 7, 8 and 24 more were passed over: someone without the vault's keys added or altered them. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+        ");
     world.set("KEYVAULT_PASSPHRASE", "wrong");
-    let wrong = world.run(&["show", "a", "--reveal"]).fails_with(4, "
+    world.run(&["show", "a", "--reveal"]).fails_with(4, "
             warning: Slots 4, 5, 6, 7, 8 and 24 more were passed over: the passphrase slots together cost too much.
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
                    If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
         ");
-    assert!(wrong.err.contains("lots 4, 5, 6"), "{}", wrong.err);
     world.unset("KEYVAULT_PASSPHRASE");
     let recover =
         ["vault", "recover", "--code-file", "code", "--new-passphrase-file", "new", "--no-recovery"];
     world.run(&recover).ok();
     world.set("KEYVAULT_PASSPHRASE", NEW);
-    let listed = world.run(&["vault", "slot", "list"]).ok();
-    assert!(!listed.err.contains("passed over"), "{}", listed.err);
+    world.run(&["vault", "slot", "list"]).warns("");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
@@ -238,8 +252,8 @@ fn case_5_more_rows_than_there_can_be_slots_are_passed_over_and_counted() {
          INSERT INTO slot SELECT i, (SELECT header FROM slot LIMIT 1), randomblob(112) FROM n;",
     );
     let begun = Instant::now();
-    let ran = world.run(&["show", "a", "--reveal"]).ok();
-    assert!(ran.err.contains("19900 more"), "{}", ran.err);
+    let beyond = "warning: Slot 100 and 19900 more were passed over: slots have the numbers 1 to 32. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.\n";
+    world.run(&["show", "a", "--reveal"]).is(0, "value-a", beyond);
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(world.run(&["vault", "check"]).code, 5);
     for ran in with_every_credential(&mut world) {
@@ -254,12 +268,12 @@ fn a_slot_that_the_tree_does_not_know_is_named_and_can_be_removed() {
     let world = world();
     let good = std::fs::read(world.vault()).unwrap();
     tamper(&world, "INSERT INTO slot SELECT 9, header, sealed FROM slot WHERE id = 2");
-    let listed = world.run(&["vault", "slot", "list"]).ok();
-    assert!(listed.err.contains("lot 9") && !listed.out.contains(" 9  "), "{}{}", listed.out, listed.err);
+    let unknown = "warning: Slot 9 was passed over: someone without the vault's keys added or altered it. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.\n";
+    world.run(&["vault", "slot", "list"]).is(0, SLOTS, unknown);
     let listed = world.run(&["vault", "slot", "list", "--json"]).ok().json();
     assert_eq!(listed["passed_over"][0]["slot"], 9);
     for command in [&["list"][..], &["show", "a", "--reveal"], &["generate", "b"]] {
-        assert!(world.run(command).ok().err.contains("lot 9"), "{command:?}");
+        world.run(command).warns(unknown);
     }
     let ran = world.run(&["vault", "slot", "remove", "--strays", "--yes"]).ok();
     assert!(ran.err.contains("lot 9"), "{}", ran.err);
@@ -294,5 +308,7 @@ fn a_stray_slot_keeps_nothing_from_a_session() {
     for command in [&["list"][..], &["show", "a", "--reveal"], &["exec", "--only", "a", "--", "true"]] {
         assert_eq!(world.run(command).ok().err, "", "{command:?}");
     }
-    assert!(world.run(&["vault", "slot", "list"]).ok().err.contains("lot 4"));
+    world.run(&["vault", "slot", "list"]).is(0, SLOTS, "
+            warning: Slot 4 was passed over: malformed header. To remove what does not belong to the vault, run `keyvault vault slot remove --strays`.
+        ");
 }

@@ -1,12 +1,13 @@
 //! A command that keyvault outlives: orphans, grandchildren, credentials, and an end without a process left behind.
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
 use pretty_assertions::assert_eq;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{KEYVAULT, Ran, World, wait_until};
+use crate::harness::{KEYVAULT, PATIENCE, Ran, World, poll_within, wait_until};
 
 /// With characters that each encoding writes differently, and lines.
 const VALUE: &str = "p/Zq7v+Xk2 \"w\"\\<9>\nsecond-line-Tr\u{e4}\n'x'";
@@ -39,6 +40,28 @@ fn case_55_a_grandchild_that_keeps_the_pipe_does_not_hold_us_up_and_stays_masked
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "early <[masked]>\nlate <[masked]>\n");
+}
+
+/// The command is ended by the signal, and so is what looks after it, although the command's output cannot go out.
+#[test]
+fn a_signal_ends_a_masked_command_whose_reader_is_stuck() {
+    let world = filled();
+    for flags in [&["--mask"][..], &["--mask", "--watch"]] {
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+            let (reader, writer) = rustix::pipe::pipe().unwrap();
+            let mut command = world.command(KEYVAULT);
+            command.arg("exec").args(flags).args(["--only", "a", "--", "yes"]);
+            let mut child = command.stdout(writer).stderr(Stdio::inherit()).spawn().unwrap();
+            drop(command);
+            wait_until("a full pipe", || rustix::io::ioctl_fionread(&reader).unwrap() >= 60_000);
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            let ended = poll_within(PATIENCE, || child.try_wait().unwrap());
+            let _ = child.kill();
+            let ended = ended.unwrap_or_else(|| panic!("{flags:?}: {signal:?} does not end it"));
+            assert_eq!(ended.signal(), Some(signal.as_raw()), "{flags:?}");
+        }
+    }
 }
 
 #[test]

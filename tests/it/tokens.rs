@@ -182,14 +182,13 @@ fn an_expired_token_and_one_that_is_none_are_refused() {
                    The vault's owner can replace it: keyvault token revoke ci, then keyvault token create ci --scope SCOPE
         ");
     for wrong in ["kvt_", "nonsense", &token.replace('_', "-"), &format!("{token}x")] {
-        let ran = held(&world, wrong, &ENV).fails_with(
+        held(&world, wrong, &ENV).fails_with(
             125,
             "
                 error: That is not a token, which is kvt_ and 71 letters and digits, the last six a checksum.
                        Create one with `keyvault token create NAME --scope SCOPE`.
             ",
         );
-        assert!(!ran.err.contains(wrong) || wrong == "kvt_", "{}", ran.err);
     }
     world.run(&["token", "create", "x"]).fails_with(
         2,

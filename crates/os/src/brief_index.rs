@@ -2,7 +2,7 @@
 //! write-ahead log in its own memory.
 //!
 //! The index is a file, `-shm`, that all processes with the database open map. The first of them must take it apart and
-//! build it anew, because a power cut may have spoiled it: 25 system calls and 17 fresh pages of memory. A start of `exec`
+//! rebuild it, because a power cut may have spoiled it: 25 system calls and 17 fresh pages of memory. A start of `exec`
 //! nearly always is the first, and nobody comes to share what it built.
 //!
 //! So it locks the byte of `-shm` by which SQLite's processes know of each other (the "dead man switch", which each of
@@ -436,7 +436,7 @@ const LAYOUT: Layout = match Layout::from_size_align(PART, 8) {
 };
 
 /// # Safety
-/// Nobody looks at a part any more.
+/// No process looks at a part any more.
 unsafe fn free_parts(index: &mut Index) {
     for part in index.parts.drain(..) {
         // SAFETY: made in `map` with this layout, and freed once.

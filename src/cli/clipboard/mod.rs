@@ -15,6 +15,7 @@ use super::context::{self, Context, variable};
 use super::errors::Failure;
 use keyvault_core::name::KeyName;
 use keyvault_core::secret::{SecretBytes, SecretWriter};
+use keyvault_os::process::child;
 
 /// Terminals drop longer ones. Bytes.
 const LONGEST_FOR_TERMINALS: usize = 74_994;
@@ -111,11 +112,13 @@ impl Clipboard {
         if self.means == Means::Terminal { "the terminal (OSC 52)" } else { self.name() }
     }
 
-    /// Puts the value there.
+    /// Puts the value there. The caller's descriptors above 2 are closed first: programs that serve a clipboard stay behind, as
+    /// does the process that clears it, and would keep a pipe open whose reader waits for its end.
     pub(super) fn copy(&self, context: &Context, value: &SecretBytes) -> Result<(), Failure> {
         const RECORDED: &str =
             "Nothing was copied, but the audit log records the read. `--reveal` prints the value.";
         let failed = |message: &str| Failure::failed(message, Some(RECORDED));
+        child::close_inherited_fds();
         let Some(program) = &self.program else {
             if value.len() > LONGEST_FOR_TERMINALS {
                 return Err(failed(&format!(

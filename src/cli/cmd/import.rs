@@ -73,7 +73,7 @@ impl Import {
         let left = LeftInFile {
             skipped: parsed.strays.clone(),
             cut: parsed.cut().map(str::to_owned).collect(),
-            dangerous: Vec::new(),
+            ..LeftInFile::default()
         };
         let naming = self.naming()?;
         let is_setting = |entry: &Entry| entry.env_name().is_ok_and(|variable| naming.is_setting(&variable));
@@ -98,7 +98,7 @@ impl Import {
                 Some("Nothing was changed."),
             ));
         }
-        let left = LeftInFile { dangerous, ..left };
+        let left = LeftInFile { dangerous, has_settings: !settings.is_empty(), ..left };
         let scopes = self.scope.iter().cloned().collect();
         let import = Incomings {
             incoming,
@@ -200,6 +200,7 @@ impl Import {
                 "created": names(&imported.created),
                 "replaced": names(&imported.replaced),
                 "skipped": names(&imported.skipped),
+                "unchanged": names(&imported.unchanged),
                 "left_out": left.dangerous,
                 "skipped_lines": left.skipped.runs(),
                 "cut_at_hash": left.cut,
@@ -211,8 +212,8 @@ impl Import {
         let verb = if self.dry_run { "Would import" } else { "Imported" };
         ui.note(&format!("{verb} {shown}: {}.", counted(imported)));
         if self.prefix.is_none() && !naming.prefix.is_empty() {
-            let example =
-                [&imported.created, &imported.replaced, &imported.skipped].into_iter().flatten().next();
+            let Imported { created, replaced, skipped, unchanged } = imported;
+            let example = [created, replaced, skipped, unchanged].into_iter().flatten().next();
             let example = example.map(|name| format!(", such as {name}")).unwrap_or_default();
             ui.note(&format!(
                 "The names begin with the project's prefix{example}. `--prefix ''` imports without it."
@@ -221,7 +222,7 @@ impl Import {
         if self.dry_run || self.reads_stdin() {
             return Ok(code::DONE);
         }
-        advise_to_delete(context, &[&self.file], left.is_empty());
+        advise_to_delete(context, &[&self.file], left.is_empty() && imported.skipped.is_empty());
         if self.prefix.is_none() && naming.file.is_none() && !naming.prefix.is_empty() {
             ui.note("Next: `keyvault project init` records the keys, so that `keyvault exec -- COMMAND` finds them.");
         }
@@ -250,14 +251,15 @@ pub(super) fn store(
     Ok(imported?.map_err(|error| (error, path)))
 }
 
-/// `3 new, 1 unchanged`
+/// `3 new, 1 skipped`
 pub(super) fn counted(imported: &Imported) -> String {
     let count =
         |names: &[KeyName], what: &str| (!names.is_empty()).then(|| format!("{} {what}", names.len()));
     let counts = [
         count(&imported.created, "new"),
         count(&imported.replaced, "updated"),
-        count(&imported.skipped, "unchanged"),
+        count(&imported.skipped, "skipped"),
+        count(&imported.unchanged, "unchanged"),
     ];
     counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -279,17 +281,20 @@ pub(super) fn advise_to_delete(context: &Context, files: &[&Path], all_imported:
 }
 
 /// The parts of a file that are in no key, so that deleting the file would lose them.
+#[derive(Default)]
 struct LeftInFile {
     skipped: Strays,
     /// Variables whose value a `#` ended.
     cut: Vec<String>,
     /// Variables that make programs run code, or belong to keyvault.
     dangerous: Vec<String>,
+    /// True if there are values of variables for which the project file has others.
+    has_settings: bool,
 }
 
 impl LeftInFile {
     fn is_empty(&self) -> bool {
-        self.skipped.is_empty() && self.cut.is_empty() && self.dangerous.is_empty()
+        self.skipped.is_empty() && self.cut.is_empty() && self.dangerous.is_empty() && !self.has_settings
     }
 }
 

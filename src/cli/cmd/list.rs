@@ -10,8 +10,8 @@ use super::show::{granted_public_values, public_values};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::sentences::did_you_mean;
-use crate::cli::errors::{Failure, code, token_sentences};
+use crate::cli::errors::vault::did_you_mean;
+use crate::cli::errors::{self, Failure, code};
 use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson, Shown};
@@ -262,7 +262,7 @@ impl List {
         ];
         if let Some((option, _)) = needs_record.into_iter().find(|(_, given)| *given) {
             let variable = token_given_by().filter(|_| !supply.is_limited());
-            return Err(token_sentences::not_in_a_grant(variable, option));
+            return Err(errors::token::not_in_a_grant(variable, option));
         }
         let (bearer, mut views) = context.with_keys(&mut supply, |supply, world| {
             let looking = supply.look(world)?;

@@ -11,7 +11,7 @@ use crate::cli::args::named;
 use crate::cli::clipboard::Clipboard;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::{self, Failure, code, token_sentences};
+use crate::cli::errors::{self, Failure, code};
 use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson, Shown};
 use crate::cli::unlock::key_source::{Machine, Opened, token_given_by};
@@ -121,7 +121,7 @@ impl Show {
                 let variable = token_given_by().filter(|_| !supply.is_limited());
                 // A key that is not there comes first.
                 self.granted(context, &mut supply)?;
-                Err(token_sentences::not_in_a_grant(variable, "--public"))
+                Err(errors::token::not_in_a_grant(variable, "--public"))
             }
             Opened::Granted(mut supply) if self.reveal => self.reveal_granted(context, &mut supply),
             Opened::Granted(mut supply) => self.show_granted(context, &mut supply),
@@ -278,7 +278,7 @@ struct Missing {
 impl Missing {
     fn failure(self, name: &KeyName) -> Failure {
         if let Some(to) = self.to {
-            return token_sentences::key_not_granted(name, self.near.as_ref(), &to);
+            return errors::token::key_not_granted(name, self.near.as_ref(), &to);
         }
         let missing = VaultError::NoSuchKeys { missing: vec![name.clone()], near: self.near, removed: None };
         Failure::of(missing, Path::new("the vault"))

@@ -8,8 +8,7 @@ use super::project::gate::{self, Believed, Found};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::token_sentences;
-use crate::cli::errors::{Failure, code};
+use crate::cli::errors::{self, Failure, code};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view;
 use crate::cli::prompt;
@@ -150,7 +149,7 @@ impl Unlock {
 
 fn not_begun(error: VaultError, path: &Path) -> Failure {
     match error {
-        VaultError::Store(StoreError::ReadOnly) => token_sentences::session_of_read_only(path),
+        VaultError::Store(StoreError::ReadOnly) => errors::token::session_of_read_only(path),
         error => Failure::of(error, path),
     }
 }

@@ -1,13 +1,13 @@
 //! From facts to sentences: what is wrong, with which thing, what to do about it; and the exit code.
 
-pub(in crate::cli) mod delivery_sentences;
-pub(in crate::cli) mod file_sentences;
-pub(in crate::cli) mod problem_sentences;
-pub(in crate::cli) mod project_sentences;
+pub(in crate::cli) mod delivery;
+pub(in crate::cli) mod problem;
+pub(in crate::cli) mod project;
 mod remedy;
-pub(in crate::cli) mod sentences;
-pub(in crate::cli) mod slot_sentences;
-pub(in crate::cli) mod token_sentences;
+pub(in crate::cli) mod slot;
+pub(in crate::cli) mod token;
+pub(in crate::cli) mod vault;
+pub(in crate::cli) mod vault_file;
 
 use std::io;
 use std::path::Path;
@@ -334,7 +334,7 @@ impl Failure {
             ExchangeError::CannotCarry { .. } => remedy::refused(
                 "Leave out the key, use another `--format`, or get the value with `keyvault show NAME --reveal`.",
             ),
-            ExchangeError::Rng(_) => sentences::rng(),
+            ExchangeError::Rng(_) => vault::rng(),
             _ => remedy::failed("Nothing was changed."),
         };
         remedy.after(&error.about(path))
@@ -376,7 +376,7 @@ impl Failure {
             ExecError::Kernel(_) => not_executable(
                 "The audit log counts the values as released. If they are too many for one command, choose fewer keys.",
             ),
-            ExecError::Delivery(error) => delivery_sentences::delivery(error),
+            ExecError::Delivery(error) => delivery::delivery(error),
             ExecError::Output(_) => {
                 remedy::failed("Its output was then closed. Anything it did before that is not undone.")
             }
@@ -425,7 +425,7 @@ fn not_found(program: &str) -> String {
 
 fn recipe(error: RecipeError) -> Remedy {
     match error {
-        RecipeError::Rng(_) => sentences::rng(),
+        RecipeError::Rng(_) => vault::rng(),
         RecipeError::KeyPair | RecipeError::Comment | RecipeError::Size => {
             Remedy::without_hint(code::FAILED, "failed")
         }

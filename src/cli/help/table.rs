@@ -155,7 +155,7 @@ mod tests {
         if std::env::var_os("KEYVAULT_WRITE").is_some() {
             let _ = std::fs::write(&path, &current);
         } else {
-            assert!(page == current, "KEYVAULT_WRITE=1 cargo test --lib help writes README.md anew");
+            assert!(page == current, "KEYVAULT_WRITE=1 cargo test --lib help rewrites README.md");
         }
     }
 }

@@ -16,14 +16,13 @@ use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
-use rustix::io::Errno;
 use serde::Serialize;
 
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 use keyvault_core::text::obeyed;
 pub(crate) use keyvault_core::text::{harmless, harmless_line, quoted};
 use keyvault_exec::supervise::streams::Callers;
-use keyvault_os::process::startup;
+use keyvault_os::process::{output, startup};
 
 use super::context;
 use super::errors::Failure;
@@ -239,18 +238,10 @@ fn styled(color: bool, style: Style, text: &str) -> String {
     if color { format!("{style}{text}{style:#}") } else { text.to_owned() }
 }
 
-/// Straight to the descriptor: the standard library's stdout would buffer, and a duplicate of the descriptor could not
-/// be had when there are none left, which is an error that wants to be printed.
-fn write_to(stream: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(stream, bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
+/// Straight to the descriptor: a duplicate of it could not be had when there are none left, which is an error that wants to
+/// be printed.
+fn write_to(stream: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
+    output::write_all(stream, bytes)
 }
 
 /// JSON without DEL, C1 controls and direction marks, which stand in strings only and may be escaped there.

@@ -7,8 +7,8 @@ use keyvault_vault::{Access, StoreError, Vault, VaultError, World, file};
 use super::order::ORDER;
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;
-use crate::cli::errors::file_sentences::beyond_mending;
-use crate::cli::errors::sentences::{IF_REKEYED, mend_needs_root};
+use crate::cli::errors::vault::{IF_REKEYED, mend_needs_root};
+use crate::cli::errors::vault_file::beyond_mending;
 
 impl Context {
     /// Opens the file whatever its schema is and whatever its head says.

@@ -9,9 +9,7 @@ use super::order::ORDER;
 use crate::cli::context::{
     Context, UNREADABLE_TOKEN_PIN, read_secret, state_folder, token_variable, variable,
 };
-use crate::cli::errors::Failure;
-use crate::cli::errors::file_sentences;
-use crate::cli::errors::token_sentences;
+use crate::cli::errors::{self, Failure, vault_file};
 use crate::cli::output::time;
 use keyvault_core::clock::Moment;
 use keyvault_core::secret::SecretBytes;
@@ -93,7 +91,7 @@ impl Context {
     pub(crate) fn given_token(&self) -> Result<Option<Token>, Failure> {
         let text = if let Some(text) = token_variable() {
             if text.is_empty() {
-                return Err(token_sentences::empty_token());
+                return Err(errors::token::empty_token());
             }
             SecretBytes::copy_from(text.as_encoded_bytes())
         } else if let Some(path) = variable("KEYVAULT_TOKEN_FILE") {
@@ -178,7 +176,7 @@ impl Context {
             act(supply, world).map_err(|error| match error {
                 ReleaseError::Vault(VaultError::Token(
                     TokenError::OpensNothing | TokenError::Expired { .. },
-                )) if limited => token_sentences::session_over(),
+                )) if limited => errors::token::session_over(),
                 error => Failure::release(error, &path),
             })
         })
@@ -217,8 +215,8 @@ impl Context {
                 ReadsLog::at(PathBuf::from(path))
             }
             (None, Ok(state)) => ReadsLog::in_folder(&state, &bundle.label),
-            (None, Err(why)) if why.kind == file_sentences::FOREIGN_HOME => return Err(why),
-            (None, Err(_)) => return Err(token_sentences::nowhere_to_write()),
+            (None, Err(why)) if why.kind == vault_file::FOREIGN_HOME => return Err(why),
+            (None, Err(_)) => return Err(errors::token::nowhere_to_write()),
         };
         Ok((bundle, log))
     }
@@ -228,7 +226,7 @@ impl Context {
         // Without a home nothing is known of what was used before.
         let state = match state_folder() {
             Ok(state) => state,
-            Err(why) if why.kind == file_sentences::FOREIGN_HOME => {
+            Err(why) if why.kind == vault_file::FOREIGN_HOME => {
                 return self.ui.warn(&format!("{} An older bundle would not be noticed.", why.message));
             }
             Err(_) => return,

@@ -18,11 +18,12 @@ use keyvault_os::terminal::prompt;
 use keyvault_vault::audit::LogGap;
 use keyvault_vault::audit::Outcome;
 use keyvault_vault::state::pin::{Memory, Pins, Standing};
+use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::keyfile::{self, KeyFile};
 use keyvault_vault::unlock::passphrase::{MAX_LEN, Passphrase, Unfit};
 use keyvault_vault::unlock::recovery::RecoveryCode;
 use keyvault_vault::unlock::session::{self, Current};
-use keyvault_vault::unlock::{Secret, UnlockError};
+use keyvault_vault::unlock::slot::SlotKind;
 use keyvault_vault::{Access, Credential, Notice, Vault, VaultError, file, slot, token};
 
 use self::keyring::Keep;
@@ -31,7 +32,7 @@ use super::context::{
     Context, NOT_TYPED, STDIN, read_secret, refuse_terminal, runtime_folder, state_folder, variable,
     without_line_end,
 };
-use super::errors::{Failure, file_sentences};
+use super::errors::{Failure, vault_file};
 use super::output;
 use super::output::{time, view};
 
@@ -148,8 +149,7 @@ impl Context {
         }
         let alarm = alarm(standing);
         if let Some(alarm) = alarm {
-            self.ui
-                .warn(&format!("The vault is {alarm}. {}", file_sentences::ways_out(standing, vault.path())));
+            self.ui.warn(&format!("The vault is {alarm}. {}", vault_file::ways_out(standing, vault.path())));
         }
         Ok(alarm)
     }
@@ -302,13 +302,13 @@ impl Context {
     /// its key file or passphrase. Nothing is recorded in the copy.
     pub(in crate::cli) fn access_of_copy(&self, copy: &mut Vault, file: &Path) -> Result<Access, Failure> {
         if let Some(access) = copy.session(self.now()).map(Access::from)
-            && file::opens(copy, &access).map_err(|error| file_sentences::backup(error, file))?
+            && file::opens(copy, &access).map_err(|error| vault_file::backup(error, file))?
         {
             return Ok(access);
         }
         let failed = |error| match error {
             VaultError::Unlock(UnlockError::Wrong(_) | UnlockError::NoSuchSlot(_)) => Ok(()),
-            error => Err(file_sentences::backup(error, file)),
+            error => Err(vault_file::backup(error, file)),
         };
         if let Some(key_file) = self.given_key_file()? {
             match copy.open_key_file(&key_file) {
@@ -377,7 +377,7 @@ impl Context {
         let turn = private::create_folder(&folder)
             .and_then(|()| FileLock::exclusive_for_answer(&lock, &|held| self.waits_for_answer(held)));
         if let Some(held) = turn.as_ref().err().and_then(Held::of) {
-            return Err(file_sentences::held_by_another(held, UNANSWERED));
+            return Err(vault_file::held_by_another(held, UNANSWERED));
         }
         if let Some(session) = vault.session(self.now()) {
             return Ok(session.into());
@@ -462,7 +462,7 @@ impl Context {
                 }
             }
         }
-        Err(Failure::of(VaultError::Unlock(UnlockError::Wrong(Secret::Passphrase)), &path))
+        Err(Failure::of(VaultError::Unlock(UnlockError::Wrong(SlotKind::Passphrase(()))), &path))
     }
 
     /// Opens the vault with a passphrase that nobody typed. If it is wrong and looks as if something came along with it, that
@@ -602,7 +602,7 @@ impl Context {
         let (file, readable) = private::open_secret_file(path).map_err(|error| Failure::io(path, &error))?;
         if readable.is_some() {
             let command = format!("chmod 600 {}", path.display());
-            let remedy = file_sentences::chmod(&command, Modes::at(path), file_sentences::MOVE_FILE);
+            let remedy = vault_file::chmod(&command, Modes::at(path), vault_file::MOVE_FILE);
             self.ui.warn(&format!("Others can read {}. Fix it: {remedy}", path.display()));
         }
         Ok(file)

@@ -8,7 +8,7 @@ use keyvault_vault::{Access, Vault, file};
 use super::key_source::{token_given_by, token_is_piped};
 use super::{PASSPHRASE, PASSPHRASE_FILE};
 use crate::cli::context::{Context, token_variable, variable};
-use crate::cli::errors::{Failure, token_sentences};
+use crate::cli::errors::{self, Failure};
 use crate::cli::output;
 use crate::cli::output::time;
 
@@ -125,8 +125,8 @@ impl Context {
             return Ok(());
         }
         match token_given_by() {
-            Some(variable) => Err(token_sentences::needs_owner(variable, "this command")),
-            None if token_variable().is_some() => Err(token_sentences::empty_token()),
+            Some(variable) => Err(errors::token::needs_owner(variable, "this command")),
+            None if token_variable().is_some() => Err(errors::token::empty_token()),
             None => Ok(()),
         }
     }

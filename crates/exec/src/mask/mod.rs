@@ -20,6 +20,7 @@
 
 mod common;
 pub mod forms;
+mod json;
 mod lattice;
 pub mod parts;
 mod spelling;

@@ -3,9 +3,7 @@
 //! Programs read a value and print a piece of it: the one password of a service account's file, a key without its
 //! armour. Each piece counts as a value of its own, unless it [is common](is_common).
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-
-use super::is_common;
+use super::{is_common, json};
 use keyvault_core::secret::{SecretBytes, SecretWriter};
 
 /// JSON in a string of JSON, and so on: as many times.
@@ -39,9 +37,9 @@ impl Parts {
 
     fn of(&mut self, value: &[u8], deep: usize) {
         self.lines(value, deep);
-        let trimmed = value.trim_ascii();
-        if deep > 0 && matches!(trimmed.first(), Some(b'{' | b'[' | b'"')) {
-            for string in strings(trimmed) {
+        let text = value.strip_prefix(BYTE_ORDER_MARK).unwrap_or(value);
+        if deep > 0 {
+            for string in json::strings(text) {
                 self.add(string.expose(), true);
                 self.of(string.expose(), deep - 1);
             }
@@ -49,15 +47,16 @@ impl Parts {
     }
 
     fn lines(&mut self, value: &[u8], deep: usize) {
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
         let armoured = find(value, BEGIN).is_some();
         // An environment that holds one line only has a PEM with `\n` for its newlines.
         let broken =
-            (armoured && !value.contains(&b'\n') && find(value, b"\\n").is_some()).then(|| unbroken(value));
+            (armoured && !value.iter().any(is_end) && find(value, b"\\n").is_some()).then(|| unbroken(value));
         let value = broken.as_ref().map_or(value, SecretBytes::expose);
-        if !value.contains(&b'\n') {
+        if !value.iter().any(is_end) {
             return;
         }
-        for line in value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        for line in value.split(is_end).map(<[u8]>::trim_ascii) {
             self.add(line, armoured);
             if deep > 0 && matches!(line.first(), Some(b'{' | b'[')) {
                 self.of(line, deep - 1);
@@ -71,7 +70,7 @@ impl Parts {
     /// The text between `-----BEGIN …-----` and `-----END …-----`, without its newlines, headers and checksum.
     fn bodies(&mut self, value: &[u8]) {
         let mut body: Option<SecretWriter> = None;
-        for line in value.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        for line in value.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii) {
             if line.starts_with(BEGIN) {
                 body = Some(SecretWriter::with_capacity(value.len()));
             } else if line.starts_with(b"-----END ") {
@@ -88,6 +87,9 @@ impl Parts {
         }
     }
 }
+
+/// Some editors begin a file with it, and many readers pass over it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 
@@ -114,70 +116,6 @@ fn unbroken(text: &[u8]) -> SecretBytes {
     whole.finish()
 }
 
-/// The strings of a document of JSON, at any depth, those under the same name as well; none if it is no JSON.
-fn strings(document: &[u8]) -> Vec<SecretBytes> {
-    let mut strings = Vec::new();
-    let mut reader = serde_json::Deserializer::from_slice(document);
-    let read = Strings(&mut strings).deserialize(&mut reader).and_then(|()| reader.end());
-    if read.is_ok() { strings } else { Vec::new() }
-}
-
-/// Takes strings where they are members, and passes over everything else.
-struct Strings<'s>(&'s mut Vec<SecretBytes>);
-
-impl<'de> DeserializeSeed<'de> for Strings<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strings<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        self.0.push(SecretBytes::copy_from(text.as_bytes()));
-        Ok(())
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while members.next_element_seed(Strings(&mut *self.0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while members.next_key::<serde::de::IgnoredAny>()?.is_some() {
-            members.next_value_seed(Strings(&mut *self.0))?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -202,6 +140,64 @@ mod tests {
         assert_eq!(found.len(), 7, "{found:?}");
         for no_json in ["{\"text\": \"value", "[\"value\"] and more", "{value}"] {
             assert_eq!(texts(no_json), [no_json]);
+        }
+    }
+
+    #[test]
+    fn the_strings_of_json_that_only_some_readers_take_are_values_and_its_names_are_none() {
+        let deep = format!("{}\"deep-secret\"{}", "[".repeat(300), "]".repeat(300));
+        for (document, expected) in [
+            (r#"{"name-1": 1e999, "name-2": "first-secret"}"#, &["first-secret"][..]),
+            (r#"{"name-1": [NaN, -Infinity, "first-secret"]}"#, &["first-secret"]),
+            ("\u{feff}{\"name-1\": \"first-secret\"}", &["first-secret"]),
+            (r#"{"name-1": ["first-secret", "second-secret",],}"#, &["first-secret", "second-secret"]),
+            (
+                "// \"comment-1\"\n{/* 'comment-2' */ \"name-1\": /* : */ \"http://first-secret\"} // end",
+                &["http://first-secret"],
+            ),
+            (r"{name_1: 'first-\x73ecret', 'name-2': 'it\'s'}", &["first-secret", "it's"]),
+            ("{'name-1': 'first-\\\nsecret'}", &["first-secret"]),
+            (
+                "{\n \"name-1\": \"first-secret\"\n}\n{\n \"name-1\": \"second-secret\"\n}\n",
+                &["first-secret", "second-secret"],
+            ),
+            (
+                r#"{"name-1": "first-secret\ud800second\udc00"}"#,
+                &["first-secret", "second", "first-secret\u{fffd}second\u{fffd}"],
+            ),
+            (r#"{"name-1": "\ud83d\ude00\u00e9\/\"", "name-2": 1e999}"#, &["\u{1f600}\u{e9}/\""]),
+            ("{\"name-1\": \"first\tsecret\"}", &["first\tsecret"]),
+            (&deep, &["deep-secret"]),
+        ] {
+            let found = texts(document);
+            for expected in expected {
+                assert!(found.iter().any(|text| text == expected), "{document} {expected} {found:?}");
+            }
+            let others: Vec<_> =
+                found.iter().filter(|text| text.starts_with("name") || text.starts_with("comment")).collect();
+            assert!(others.is_empty(), "{document} {others:?}");
+        }
+        for no_json in [
+            "{\"name-1\": \"value\"; }",
+            "[section] name-1 = \"value\"",
+            "{\"name-1\": \"value\"]",
+            "\"user\",\"value\"",
+            "[\"value\"](link)",
+            "{\"name-1\": \"value\"} /* open",
+            "// \"value\"",
+        ] {
+            assert_eq!(texts(no_json), [no_json]);
+        }
+    }
+
+    #[test]
+    fn lines_end_with_a_carriage_return_alone_as_well() {
+        for ending in ["\n", "\r", "\r\n"] {
+            let found = texts(&["first line", "second line"].join(ending));
+            assert_eq!(found.iter().filter(|text| text.ends_with(" line")).count(), 3, "{found:?}");
+            let pem = ["-----BEGIN PRIVATE KEY-----", "MIIEabcd", "efgh1234", "-----END PRIVATE KEY-----"]
+                .join(ending);
+            assert!(texts(&pem).iter().any(|text| text == "MIIEabcdefgh1234"), "{pem:?}");
         }
     }
 

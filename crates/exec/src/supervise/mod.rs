@@ -140,7 +140,16 @@ impl Supervisor {
         }
         let Started { process, probe, early } = started;
         let child = Child { process };
-        let mut watch = Watch { caught: &self.caught, child, probe, early, outputs, leader, pipes };
+        let mut watch = Watch {
+            caught: &self.caught,
+            child,
+            probe,
+            early,
+            outputs,
+            leader,
+            pipes,
+            is_asked_to_end: false,
+        };
         let ending = watch.until_its_end(overseer).map_err(ExecError::Supervision)?;
         match watch.end() {
             Some(error) if ending == Ending::Exited(0) => Err(ExecError::Output(error)),
@@ -186,6 +195,9 @@ impl Ending {
 /// How often a background job looks whether it was moved to the front.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How long a reader that takes nothing is waited for once a signal has asked for the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// One child and what comes for it.
 struct Watch<'a> {
     caught: &'a Caught,
@@ -196,6 +208,8 @@ struct Watch<'a> {
     /// Of the session on a terminal of ours, if the child is there and not in our own group.
     leader: Option<Leader>,
     pipes: ReleasedPipes,
+    /// True if a signal came that would have ended the command in our place.
+    is_asked_to_end: bool,
 }
 
 impl Watch<'_> {
@@ -236,9 +250,10 @@ impl Watch<'_> {
             }
             ends
         };
-        self.outputs.drain(caught, &mut broken_off);
+        let patience = self.is_asked_to_end.then_some(PATIENCE);
+        self.outputs.drain(caught, patience, &mut broken_off);
         let failure = self.outputs.failure();
-        if self.outputs.end(caught, &mut broken_off) {
+        if self.outputs.end(caught, patience, &mut broken_off) {
             // A process that still writes to the terminal of ours keeps it.
             self.leader.iter_mut().for_each(Leader::leave_behind);
         }
@@ -270,6 +285,7 @@ impl Watch<'_> {
     }
 
     fn heed(&mut self, arrival: Arrival) {
+        self.is_asked_to_end |= self.caught.would_end(arrival.signal);
         let by_kernel = arrival.sender == Sender::Kernel;
         match arrival.signal {
             libc::SIGCHLD if by_kernel => return,
@@ -339,7 +355,7 @@ impl Watch<'_> {
             return self.caught.stop(signal);
         }
         // Its output so far must stand above the shell's prompt.
-        self.outputs.drain(self.caught, &mut || true);
+        self.outputs.drain(self.caught, None, &mut || true);
         if let Some(keyboard) = &mut self.outputs.keyboard {
             keyboard.leave();
         }

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
@@ -161,8 +161,14 @@ impl<'m> Outputs<'m> {
     }
 
     /// Moves on what has come until now, waiting for the caller's ends but not for the child's. Whatever of it was
-    /// written before this call is through afterwards, unless a signal breaks it off.
-    pub(crate) fn drain(&mut self, caught: &Caught, broken_off: &mut dyn FnMut() -> bool) {
+    /// written before this call is through afterwards, unless a signal breaks it off, or the caller's ends take nothing for
+    /// as long as `patience`.
+    pub(crate) fn drain(
+        &mut self,
+        caught: &Caught,
+        patience: Option<Duration>,
+        broken_off: &mut dyn FnMut() -> bool,
+    ) {
         loop {
             let mut moved = false;
             for channel in &mut self.channels {
@@ -186,7 +192,8 @@ impl<'m> Outputs<'m> {
                     .map(|wanted| PollFd::from_borrowed_fd(wanted.fd, wanted.flags))
                     .collect();
                 ready.push(PollFd::new(caught, PollFlags::IN));
-                if !matches!(rustix::event::poll(&mut ready, None), Ok(_) | Err(Errno::INTR)) {
+                let time = patience.and_then(|patience| Timespec::try_from(patience).ok());
+                if !matches!(rustix::event::poll(&mut ready, time.as_ref()), Ok(1..) | Err(Errno::INTR)) {
                     return;
                 }
             }
@@ -195,8 +202,13 @@ impl<'m> Outputs<'m> {
 
     /// The child has ended. Everything it wrote goes out; what others of its kin still have to write goes out after us,
     /// from a process that stays behind, as it would have without us. Whether there is such a process.
-    pub(crate) fn end(&mut self, caught: &Caught, broken_off: &mut dyn FnMut() -> bool) -> bool {
-        self.drain(caught, broken_off);
+    pub(crate) fn end(
+        &mut self,
+        caught: &Caught,
+        patience: Option<Duration>,
+        broken_off: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        self.drain(caught, patience, broken_off);
         // Also the caller's terminal is as it was.
         self.keyboard = None;
         self.sized.clear();

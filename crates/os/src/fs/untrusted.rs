@@ -31,7 +31,7 @@ pub enum Unfit {
 /// The users who may have written a file that is read, besides this one and root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writers {
-    Nobody,
+    OnlyUs,
     /// The user of this number.
     User(u32),
     Anyone,
@@ -39,7 +39,7 @@ pub enum Writers {
 
 /// Reads a file of at most `limit` bytes, after looking at it and at the folder that it lies in.
 pub fn read_own(path: &Path, limit: usize) -> Result<Vec<u8>, Unfit> {
-    read_written_by(Writers::Nobody, path, limit)
+    read_written_by(Writers::OnlyUs, path, limit)
 }
 
 /// [`read_own`] where others may have written the file, too. It is still no link and no device.
@@ -168,7 +168,7 @@ fn written_by(writers: Writers, facts: &Metadata, path: &Path) -> Result<(), Unf
     let other = match writers {
         Writers::Anyone => return Ok(()),
         Writers::User(other) => Some(other),
-        Writers::Nobody => None,
+        Writers::OnlyUs => None,
     };
     if uid != 0 && uid != own && Some(uid) != other {
         return Err(Unfit::WrongOwner { path: path.to_owned(), uid });

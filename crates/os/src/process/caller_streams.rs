@@ -2,7 +2,7 @@
 //!
 //! The child has them, and a later one needs them too; but as long as we hold a pipe, whoever is at its other end does
 //! not learn that the child has closed it. So a pipe is let go of and only its place is remembered (`O_PATH`, which
-//! counts neither as a reader nor as a writer), and it is opened anew before the child is asked to end, so that there is
+//! counts neither as a reader nor as a writer), and it is reopened before the child is asked to end, so that there is
 //! never nobody. What is no pipe is kept: its other end, if there is one, waits for nothing.
 #![allow(unsafe_code, reason = "descriptors by their number")]
 
@@ -14,7 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::{child, startup};
 use crate::terminal::pty;
 
-/// The pipes on standard input and output that were closed here, with what it takes to open them anew.
+/// The pipes on standard input and output that were closed here, with what it takes to reopen them.
 #[derive(Debug, Default)]
 pub struct ReleasedPipes([Option<(OwnedFd, OFlags)>; 2]);
 
@@ -25,7 +25,7 @@ impl ReleasedPipes {
         Self([release(0), release(1)])
     }
 
-    /// Opens everything anew. An output that nobody reads any more becomes one that nobody reads.
+    /// Reopens everything. An output that nobody reads any more becomes one that nobody reads.
     pub fn reopen(&mut self) {
         for (number, pipe) in (0..).zip(&mut self.0) {
             let Some((place, flags)) = pipe.take() else { continue };

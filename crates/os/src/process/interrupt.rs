@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -22,6 +22,8 @@ use super::signals::errno_location;
 /// descriptor.
 static PIPE: OnceLock<(PipeReader, OwnedFd)> = OnceLock::new();
 static WRITER: AtomicI32 = AtomicI32::new(-1);
+/// True while an [`Interrupts`] lives.
+static IS_LIVE: AtomicBool = AtomicBool::new(false);
 
 /// Caught signals; their dispositions are put back on drop. One at a time: all of them share the pipe.
 #[derive(Debug)]
@@ -34,6 +36,7 @@ impl Interrupts {
     /// Begins to note. Of `unless_ignored`, what the caller ignores stays ignored.
     pub fn catch(always: &[c_int], unless_ignored: &[c_int]) -> io::Result<Self> {
         let reader = pipe()?;
+        IS_LIVE.store(true, Ordering::Release);
         // Filled one by one, so that an error half-way puts back what was changed.
         let mut caught = Self { reader, previous: Vec::with_capacity(always.len() + unless_ignored.len()) };
         // A handler of an earlier one may have run late.
@@ -84,11 +87,17 @@ impl AsFd for Interrupts {
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
+        IS_LIVE.store(false, Ordering::Release);
         for (signal, previous) in &self.previous {
             // SAFETY: `previous` is what the kernel gave for this signal.
             unsafe { libc::sigaction(*signal, previous, ptr::null_mut()) };
         }
     }
+}
+
+/// The pipe of the signals that are noted at present, if any are.
+pub(super) fn noted() -> Option<BorrowedFd<'static>> {
+    PIPE.get().filter(|_| IS_LIVE.load(Ordering::Acquire)).map(|(reader, _)| reader.as_fd())
 }
 
 fn pipe() -> io::Result<&'static PipeReader> {

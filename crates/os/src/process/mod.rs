@@ -12,6 +12,7 @@ pub mod exec;
 mod forget;
 pub mod interpreter;
 pub mod interrupt;
+pub mod output;
 pub mod output_reader;
 pub mod session_leader;
 pub mod signal_group;

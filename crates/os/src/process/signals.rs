@@ -15,7 +15,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
@@ -52,6 +52,8 @@ const NOTE: usize = size_of::<Note>();
 /// Made once and never closed, so that a handler that runs late does not write into a stranger's descriptor.
 static PIPE: OnceLock<(PipeReader, std::os::fd::OwnedFd)> = OnceLock::new();
 static WRITER: AtomicI32 = AtomicI32::new(-1);
+/// True while a [`Caught`] lives.
+static IS_LIVE: AtomicBool = AtomicBool::new(false);
 
 /// While it lives, signals are noted. Dispositions and mask are put back on drop.
 pub struct Caught {
@@ -64,6 +66,7 @@ impl Caught {
     /// Begins to note. Before anything is made or started that a signal should find cared for.
     pub fn begin() -> io::Result<Self> {
         let reader = pipe()?;
+        IS_LIVE.store(true, Ordering::Release);
         let mut caught = Self { reader, previous: Vec::new(), mask: empty_set() };
         for signal in catchable() {
             caught.previous.extend(install(signal).map(|previous| (signal, previous)));
@@ -159,8 +162,14 @@ impl AsFd for Caught {
 
 impl Drop for Caught {
     fn drop(&mut self) {
+        IS_LIVE.store(false, Ordering::Release);
         self.put_back();
     }
+}
+
+/// The pipe of the signals that are noted at present, if any are.
+pub(super) fn noted() -> Option<BorrowedFd<'static>> {
+    PIPE.get().filter(|_| IS_LIVE.load(Ordering::Acquire)).map(|(reader, _)| reader.as_fd())
 }
 
 /// Ends this process by a signal that ended its child, as if nobody had caught it, or stops it. Returns where neither is

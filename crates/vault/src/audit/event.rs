@@ -35,11 +35,11 @@ pub enum Action {
     /// Keys are refused until they are enabled.
     Disable,
     Enable,
-    /// A passphrase slot was written anew.
+    /// A passphrase slot was rewritten.
     Passwd,
     /// A recovery code was used to set a passphrase.
     Recover,
-    /// Everything was sealed anew under a new root.
+    /// Everything was resealed under a new root.
     Rekey,
     /// A slot was added or taken away.
     Slot,

@@ -1,4 +1,4 @@
-//! A damaged vault written anew, with what its record proves, under the root that it has: a copy before a restore puts
+//! A damaged vault rewritten, with what its record proves, under the root that it has: a copy before a restore puts
 //! it in a vault's place, a vault whose damage keeps a recovery code from setting a passphrase, and one whose damage is
 //! in the way of a revocation.
 
@@ -139,7 +139,7 @@ fn mend_and_change<T>(
     still_same(vault.checked.as_ref())?;
     rows.commit()?;
     vault.header = header;
-    // The log was written anew, so that what was seen of it before is not in it.
+    // The log was rewritten, so that what was seen of it before is not in it.
     witness.forget();
     vault.log_moved = log_moved.map(|(found, left)| LogMoved { witness, found, left, gap: None });
     damaged::write_back(vault)?;
@@ -185,7 +185,7 @@ fn mend_in(
     new.device = witness.ledger();
     let seed_key = root.seed_key(&identity);
     let frame = Frame { header: &header, slots: &slots, seed, seed_key: &seed_key, values };
-    let key_records = slot::seal_anew(&mut new, &old, frame, &mut found, world, &|_| ())?;
+    let key_records = slot::reseal(&mut new, &old, frame, &mut found, world, &|_| ())?;
     let mut known: Vec<_> = found.tokens.iter().map(|token| Ledger::Token(token.id)).collect();
     known.extend(ledger::listed(&mut new)?);
     let in_force = found.tokens.iter().filter(|token| token.revoked.is_none());

@@ -137,11 +137,11 @@ pub enum Notice {
     /// The vault had rows for a token that is not known, or that was revoked: somebody put them there, and they are
     /// dropped.
     StrayTokenRows,
-    /// A token's grants or view were not those that the owner wrote; they are written anew.
+    /// A token's grants or view were not those that the owner wrote; they are rewritten.
     GrantsAltered { token: TokenName, fault: String },
     /// A token's record was not the one that the owner wrote; the token is revoked, and what it could read is not known.
     TokenDamaged { token: TokenName },
-    /// Damage was in the way of a change, and everything that verifies was written anew without the rest.
+    /// Damage was in the way of a change, and everything that verifies was rewritten without the rest.
     Mended(Box<Loss>),
     /// Keys that a change was to end, and of which damage had left nothing to write it on. They are gone.
     DamagedKeysGone { keys: Vec<KeyName>, stay: Option<Refusal> },

@@ -42,7 +42,7 @@ pub struct Loss {
     /// Reads of devices that cannot be proved, with the short ids of their ledgers. Someone without keys can write those rows,
     /// so they are recorded and are no loss that has to be accepted.
     pub reads: Vec<(String, Break)>,
-    /// Everything that did not hold: rows that are dropped, and rows that are written anew from others.
+    /// Everything that did not hold: rows that are dropped, and rows that are rebuilt from others.
     pub rows: Vec<Finding>,
 }
 
@@ -148,7 +148,7 @@ impl Survivors {
 }
 
 impl Version {
-    /// Its value did not hold and is gone. Nobody revoked it, so that a backup may still bring it back.
+    /// Its value did not hold and is gone. It was not revoked, so a backup may still bring it back.
     pub(crate) fn lose_value(&mut self, (now, change): (Moment, u64)) {
         self.digest = None;
         self.due = None;

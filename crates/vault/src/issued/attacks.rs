@@ -32,6 +32,31 @@ use crate::{Access, BearerKeys, Credential, KeysOfIssuer, Supply, Vault, check, 
 const NOON: i64 = 1_800_000_000_000;
 const DAY: i64 = 86_400_000;
 
+/// A vault with an API whose keys the gateway verifies.
+struct Scene {
+    /// Of the pins, until the test ends.
+    folder: tempfile::TempDir,
+    world: World<'static>,
+    vault: Vault,
+    access: Access,
+    gateway: Token,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let world = world(folder.path());
+        let (mut vault, access) = vault(&world);
+        let gateway = verifier(&mut vault, &access, &world).token;
+        Self { folder, world, vault, access, gateway }
+    }
+}
+
+#[track_caller]
+fn finds_nothing(vault: &mut Vault, access: &Access) {
+    assert_eq!(check::run(vault, access).unwrap().findings, []);
+}
+
 /// A key of the portal, whose set has the mark `bb`.
 fn portals(number: u8, expires: i64) -> KeyRecord {
     let id = Id::parse(&format!("bb00000000{number:02}")).unwrap();
@@ -100,10 +125,7 @@ fn set_of(portal: &token::Issued) -> [u8; 16] {
 
 #[test]
 fn an_issuers_key_is_good_at_once_and_listed_by_the_owners_next_change() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world);
     assert_eq!(verdict(&mut vault, &gateway, &world, "aa0000000001"), Ok(Standing::Active));
     write(&mut vault, &portal.token, &world, &[portals(1, NOON + DAY)]).unwrap();
@@ -114,15 +136,12 @@ fn an_issuers_key_is_good_at_once_and_listed_by_the_owners_next_change() {
     let listed = read_sets(&mut vault, &gateway, &world).unwrap().list;
     assert_eq!(listed.set(&set_of(&portal)).unwrap().number, 2);
     assert_eq!(verdict(&mut vault, &gateway, &world, "bb0000000002"), Ok(Standing::Active));
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }
 
 #[test]
 fn a_renewed_issuer_goes_on_with_its_keys_and_the_one_who_has_the_old_token_does_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world);
     write(&mut vault, &portal.token, &world, &[portals(1, NOON + DAY)]).unwrap();
     let renewed = token::renew(&mut vault, &access, &world, &token_name("portal")).unwrap();
@@ -132,7 +151,7 @@ fn a_renewed_issuer_goes_on_with_its_keys_and_the_one_who_has_the_old_token_does
     write(&mut vault, &renewed.token, &world, &[portals(3, NOON + DAY)]).unwrap();
     assert_eq!(verdict(&mut vault, &gateway, &world, "bb0000000003"), Ok(Standing::Active));
     change(&mut vault, &access, &world);
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }
 
 /// A generation of the portal's set that its issuer signs itself, whatever it may.
@@ -174,10 +193,7 @@ fn put_written(tx: &Tx<'_>, set: [u8; 16], number: u64, written: &Written) {
 
 #[test]
 fn nothing_that_an_issuer_writes_beyond_its_bounds_is_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world);
     let set = set_of(&portal);
     // A key beyond the longest life is refused alone.
@@ -225,10 +241,7 @@ fn nothing_that_an_issuer_writes_beyond_its_bounds_is_taken() {
 
 #[test]
 fn after_an_issuer_is_revoked_its_keys_stay_as_they_were_and_no_other_is_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world);
     let set = set_of(&portal);
     write(&mut vault, &portal.token, &world, &[portals(1, NOON + DAY)]).unwrap();
@@ -247,26 +260,20 @@ fn after_an_issuer_is_revoked_its_keys_stay_as_they_were_and_no_other_is_taken()
 
 #[test]
 fn the_keys_of_an_issuer_that_was_ended_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world);
     write(&mut vault, &portal.token, &world, &[portals(1, NOON + DAY)]).unwrap();
     token::revoke_with(&mut vault, &access, &world, &token_name("portal"), KeysOfIssuer::Ended).unwrap();
     let seen = read_sets(&mut vault, &gateway, &world).unwrap();
     let issuers = &seen.apis[&API].as_ref().unwrap().issuers;
     assert_eq!(issuers[&set_of(&portal)].as_ref().err(), Some(&SetError::IssuerEnded));
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
     change(&mut vault, &access, &world);
 }
 
 #[test]
 fn a_verifier_that_can_write_the_file_mints_widens_and_unrevokes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let before = tamper(&mut vault, |tx| (rows_of(tx, &SET), tx.set_list().unwrap(), tx.state().unwrap()));
     // The owner revokes the key.
     vault
@@ -358,10 +365,7 @@ fn a_verifier_that_can_write_the_file_mints_widens_and_unrevokes_nothing() {
 
 #[test]
 fn an_issuers_set_that_is_put_back_is_not_taken_where_it_was_seen() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world);
     let set = set_of(&portal);
     write(&mut vault, &portal.token, &world, &[portals(1, NOON + DAY)]).unwrap();
@@ -382,10 +386,7 @@ fn an_issuers_set_that_is_put_back_is_not_taken_where_it_was_seen() {
 
 #[test]
 fn a_token_of_another_kind_or_that_was_revoked_opens_no_sets() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world).token;
     let other = |error: VaultError| matches!(error, VaultError::Token(TokenError::OtherKind { .. }));
     assert!(other(read_sets(&mut vault, &portal, &world).err().unwrap()));
@@ -447,15 +448,12 @@ fn a_verifiers_grants_that_were_altered_are_written_again_by_the_next_change_of_
     change_api(&mut vault, &access, &world, &API, |_| Ok(put_keys(vec![key(revoked())]))).unwrap();
     issuer(&mut vault, &access, &world);
     assert_eq!(verdict(&mut vault, &gateway.token, &world, OWNERS), Ok(Standing::Revoked));
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }
 
 #[test]
 fn a_verifier_holds_nothing_back_of_an_api_that_is_not_its_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access: _, gateway } = Scene::set();
     let notice =
         Notice { id: Id::parse(OWNERS).unwrap(), time: world.now(), reason: Reason::Asked, detail: "" };
     let refused = hold(&mut vault, &gateway, &world, &[9; 16], &notice).unwrap_err();
@@ -480,13 +478,10 @@ fn logs(vault: &mut Vault, gateway: &Token, world: &World<'_>) -> (Vec<VerifierE
 
 #[test]
 fn a_hold_counts_at_once_and_the_owners_next_change_writes_down_how_far_its_log_goes() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     hold_back(&mut vault, &gateway, &world, OWNERS).unwrap();
     assert_eq!(verdict(&mut vault, &gateway, &world, OWNERS), Ok(Standing::Held));
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
     hold_back(&mut vault, &gateway, &world, "aa0000000009").unwrap();
     change(&mut vault, &access, &world);
     let (entries, findings) = logs(&mut vault, &gateway, &world);
@@ -496,7 +491,7 @@ fn a_hold_counts_at_once_and_the_owners_next_change_writes_down_how_far_its_log_
     // Nothing new was held, so the set stays as it was.
     let own = read_sets(&mut vault, &gateway, &world).unwrap().list.set(&SET).unwrap().number;
     assert_eq!(own, before);
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }
 
 #[test]
@@ -533,7 +528,7 @@ fn a_hold_that_is_taken_out_of_the_file_still_counts_where_it_was_seen_and_the_o
     // The next hold takes the place of what is none.
     hold_back(&mut vault, &gateway, &world, "aa0000000009").unwrap();
     assert_eq!(logs(&mut vault, &gateway, &world).1, []);
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }
 
 #[test]
@@ -551,15 +546,12 @@ fn a_verifier_that_is_revoked_or_of_another_name_holds_nothing_more_back() {
     assert_eq!(verdict(&mut vault, &renewed, &world, OWNERS), Ok(Standing::Held));
     assert!(hold_back(&mut vault, &gateway.token, &world, "aa0000000009").is_err());
     hold_back(&mut vault, &renewed, &world, "aa0000000009").unwrap();
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }
 
 #[test]
 fn holds_go_through_a_rekey_whose_verifiers_get_logs_of_their_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     hold_back(&mut vault, &gateway, &world, OWNERS).unwrap();
     let passphrase = passphrase();
     let credential = Credential::Passphrase(&passphrase, Cost::FLOOR);
@@ -577,7 +569,7 @@ fn holds_go_through_a_rekey_whose_verifiers_get_logs_of_their_own() {
         entries.iter().map(of).collect::<Vec<_>>(),
         [(1, VerifierState::Closed, 1), (2, VerifierState::Writes, 1)]
     );
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }
 
 #[test]
@@ -599,15 +591,12 @@ fn a_restore_does_not_lift_a_hold_that_the_backup_does_not_have() {
         .unwrap();
     assert_eq!(verdict(&mut vault, &gateway, &world, OWNERS), Ok(Standing::Held));
     assert_eq!(logs(&mut vault, &gateway, &world).0[0].seen.count, 1);
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }
 
 #[test]
 fn a_restore_above_a_number_goes_on_where_a_verifier_saw_what_the_owner_lost() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = world(folder.path());
-    let (mut vault, access) = vault(&world);
-    let gateway = verifier(&mut vault, &access, &world).token;
+    let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world);
     write(&mut vault, &portal.token, &world, &[portals(1, NOON + DAY)]).unwrap();
     change(&mut vault, &access, &world);
@@ -628,5 +617,5 @@ fn a_restore_above_a_number_goes_on_where_a_verifier_saw_what_the_owner_lost() {
     for id in [OWNERS, "bb0000000001"] {
         assert_eq!(verdict(&mut vault, &gateway, &world, id), Ok(Standing::Active));
     }
-    assert_eq!(check::run(&mut vault, &access).unwrap().findings, []);
+    finds_nothing(&mut vault, &access);
 }

@@ -7,9 +7,11 @@ use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
 use super::edit::{NewKey, Origin, key_ref};
+use super::record::KeyRecord;
 use super::{edit, rotate};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
+use crate::tx::VerifiedTx;
 
 /// Treatment of a key whose name exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +30,19 @@ pub struct Imported {
     pub created: Vec<KeyName>,
     /// Keys that got a new version.
     pub replaced: Vec<KeyName>,
-    /// Keys that stayed because they were there.
+    /// Keys that stayed, and whose current value is another one.
     pub skipped: Vec<KeyName>,
+    /// Keys that stayed, and whose current value is the one to import.
+    pub unchanged: Vec<KeyName>,
+}
+
+impl Imported {
+    fn skip(&mut self, tx: &VerifiedTx<'_>, there: KeyRecord, value: &SecretBytes) {
+        let fingerprint = tx.opener().fingerprint(value);
+        let is_same = there.current().is_some_and(|version| version.fingerprint == fingerprint);
+        let names = if is_same { &mut self.unchanged } else { &mut self.skipped };
+        names.push(there.name);
+    }
 }
 
 pub struct Incoming {
@@ -79,7 +92,7 @@ pub fn import(
                     imported.created.push(key_record.name);
                 }
                 Some(_) if conflict == Conflict::Fail => conflicts.push(key.name.clone()),
-                Some(_) if conflict == Conflict::Skip => imported.skipped.push(key.name.clone()),
+                Some(there) if conflict == Conflict::Skip => imported.skip(tx, there, &key.value),
                 Some(before) => {
                     let mut after = before.clone();
                     after.scopes.extend(scopes.iter().cloned());
@@ -113,12 +126,11 @@ pub fn preview_import(
         let mut imported = Imported::default();
         let mut conflicts = Vec::new();
         for key in &import.incoming {
-            let there = tx.key(&key.name)?.is_some();
-            match import.conflict {
-                _ if !there => imported.created.push(key.name.clone()),
-                Conflict::Fail => conflicts.push(key.name.clone()),
-                Conflict::Skip => imported.skipped.push(key.name.clone()),
-                Conflict::Replace => imported.replaced.push(key.name.clone()),
+            match (tx.key(&key.name)?, import.conflict) {
+                (None, _) => imported.created.push(key.name.clone()),
+                (Some(_), Conflict::Fail) => conflicts.push(key.name.clone()),
+                (Some(there), Conflict::Skip) => imported.skip(tx, there, &key.value),
+                (Some(_), Conflict::Replace) => imported.replaced.push(key.name.clone()),
             }
         }
         if conflicts.is_empty() { Ok(imported) } else { Err(VaultError::KeysExist(conflicts)) }

@@ -34,7 +34,7 @@ pub enum Which {
 pub struct Terms {
     /// How long the version before stays good, in milliseconds.
     pub grace: i64,
-    /// A new expiry; `Some(None)` is never. Without one, a key that expires gets the same lifetime anew.
+    /// A new expiry; `Some(None)` is never. Without one, a key that expires gets the same lifetime again.
     pub expires: Option<Option<Moment>>,
 }
 

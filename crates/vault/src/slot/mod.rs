@@ -1,9 +1,9 @@
-//! The slots: written anew, added, and taken away. All of it needs root.
+//! The slots: rewritten, added, and removed. All of it needs root.
 
 pub(crate) mod rekey;
 pub(crate) mod strays;
 
-pub(crate) use self::rekey::seal_anew;
+pub(crate) use self::rekey::reseal;
 pub use self::rekey::{before_rekey, rekey, rekey_overlapping};
 pub(crate) use self::strays::verified;
 pub use self::strays::{passed_over, remove_strays};
@@ -96,7 +96,7 @@ pub fn list(vault: &mut Vault, access: &Access) -> Result<Vec<Slot>, VaultError>
     vault.read(access, |tx| Ok(slots_of(&verified(tx)?)))
 }
 
-/// Writes the slots that credentials of these kinds open anew, or adds slots where there is none. The secrets that
+/// Rewrites the slots that credentials of these kinds open, or adds slots where there is none. The secrets that
 /// opened them before open nothing in this file any more.
 pub fn replace(
     vault: &mut Vault,

@@ -1,4 +1,4 @@
-//! A new root, and everything sealed anew under it: the answer to a passphrase, a session or an old copy that somebody
+//! A new root, and everything resealed under it: the answer to a passphrase, a session or an old copy that somebody
 //! else may have.
 //!
 //! One transaction. Keys, values, scopes, names, the log and the state get new seals under the next epoch; nothing that
@@ -31,7 +31,7 @@ use crate::{file, issued, key, ledger, token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RekeyPreview {
-    /// Keys that would be sealed anew.
+    /// Keys that would be resealed.
     pub keys: usize,
     pub slots: Vec<Slot>,
     /// The tokens in force, each of which would get another secret.
@@ -46,7 +46,7 @@ pub struct RekeyPreview {
 
 pub struct Rekeyed {
     pub epoch: u32,
-    /// Keys sealed anew.
+    /// Keys that were resealed.
     pub keys: usize,
     /// The slots that are gone, as they were numbered.
     pub dropped: Vec<Slot>,
@@ -159,7 +159,7 @@ fn move_all<'t>(
         seed_key: &next.seed_key,
         values: Values::SealedAnew,
     };
-    let key_records = seal_anew(&mut tx, old, frame, found, world, progress)?;
+    let key_records = reseal(&mut tx, old, frame, found, world, progress)?;
     let tokens = token::renew_all(&mut tx, tokens, &key_records, world)?;
     if let Some(ends) = overlap {
         let proof = SignedSuccession::sign(old, &tx, ends);
@@ -226,7 +226,7 @@ pub fn before_rekey(vault: &mut Vault, access: &Access) -> Result<RekeyPreview, 
     })
 }
 
-/// Seals everything anew under a new root, which `credentials` open and nothing else. `kept` are the accesses that
+/// Reseals everything under a new root, which `credentials` open and nothing else. `kept` are the accesses that
 /// opened today's slots with secrets among them; each must still stand as it was opened, and so must the slot that
 /// `access` opened. `progress` gets the number of keys done. Damaged parts are left out and reported.
 pub fn rekey(
@@ -311,9 +311,9 @@ pub fn rekey_overlapping(
     Ok(Rekeyed { epoch, keys: count, dropped, slots, tokens, overlap, loss: found.loss })
 }
 
-/// Writes what survived of `old` anew, all but tokens; returns the keys. Values that do not hold are added to what
+/// Rewrites what survived of `old`, all but tokens; returns the keys. Values that do not hold are added to what
 /// is lost.
-pub(crate) fn seal_anew(
+pub(crate) fn reseal(
     tx: &mut VerifiedTx<'_>,
     old: &VerifiedTx<'_>,
     frame: Frame<'_>,
@@ -353,7 +353,7 @@ pub(crate) fn seal_anew(
     Ok(keys)
 }
 
-/// Seals the values of a key of `old` anew, each as it passes.
+/// Reseals the values of a key of `old`, each as it passes.
 fn move_values(
     tx: &VerifiedTx<'_>,
     old: &VerifiedTx<'_>,

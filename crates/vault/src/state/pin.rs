@@ -636,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_pin_is_said_to_be_unreadable_and_is_written_anew() {
+    fn what_is_not_a_pin_is_said_to_be_unreadable_and_is_rewritten() {
         let (_folder, pins) = pins();
         let token = [3; 16];
         let path = &at("/a");
@@ -668,7 +668,7 @@ mod tests {
         assert_eq!(
             pins.read_token(&[3; 16], path),
             Memory::Pin(pin(5, 3)),
-            "the same change may be told anew"
+            "the same change may be reported again"
         );
         pins.advance_token(&[3; 16], path, &pin(6, 4)).unwrap();
         assert_eq!(pins.read_token(&[3; 16], path), Memory::Pin(pin(6, 4)));

@@ -93,7 +93,7 @@ impl Record {
         }
     }
 
-    /// [`Record::load`] for a change that seals everything anew, which a field of a later version must not stop: anyone who
+    /// [`Record::load`] for a change that reseals everything, which a field of a later version must not stop: anyone who
     /// has the everyday keys can write one.
     pub(crate) fn load_to_recover(
         tx: &Tx<'_>,

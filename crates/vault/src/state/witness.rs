@@ -164,7 +164,7 @@ impl Witness {
         (self.file, self.seen) = (None, None);
     }
 
-    /// Remembers the end of a log that was written anew with what is proved of it, if there was one to remember.
+    /// Remembers the end of a log that was rewritten with what is proved of it, if there was one to remember.
     pub(crate) fn renew(&mut self, identity: &Identity, left: &HeadMark) {
         if self.of_epoch(identity).is_some() {
             self.forget();
@@ -211,7 +211,7 @@ impl Witness {
     }
 
     /// Remembers where this device's log stands after an entry. `found` is where it stood before, and `gap` what was missing there;
-    /// `recorded` says that the entry is of a change that tells of it. Nobody is kept from anything where this cannot be
+    /// `recorded` says that the entry is of a change that tells of it. Nothing is refused where this cannot be
     /// written.
     pub(crate) fn note(
         &self,

@@ -229,7 +229,7 @@ fn our_tables(
             altered.insert(*name);
             left.push(Oddity::Altered(format!("{kind} {name}")));
         }
-        // The index is made anew.
+        // The index is rebuilt.
         let root: i64 = row.get(4).unwrap_or(0);
         if *kind == "table" && root > 1 && roots.insert(root) {
             tables.push((*name, root));

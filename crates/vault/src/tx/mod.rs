@@ -53,7 +53,7 @@ pub struct VerifiedTx<'a> {
     pub(crate) sets: Hash,
     pub(crate) leaf_changes: BTreeMap<Tag, Option<Digest>>,
     pub(crate) index_changes: IndexChanges,
-    /// A record that this change writes anew although a later version put something into it.
+    /// A record that this change rewrites although a later version put something into it.
     pub(crate) newer: Option<String>,
     /// Set by a change that only takes something away and whose action does not say so.
     pub(crate) takes_away: bool,
@@ -354,7 +354,7 @@ impl<'a> VerifiedTx<'a> {
         self.current.record.change.max(self.floor) + 1
     }
 
-    /// Notes that this change writes a record anew, whose extensions no version before a later one knows.
+    /// Notes that this change rewrites a record whose extensions no version before a later one knows.
     pub(crate) fn rewrites(&mut self, what: &str, extensions: &Extensions) {
         if let Some(field) = extensions.first() {
             self.newer.get_or_insert_with(|| format!("{what} has field {field}"));
@@ -362,7 +362,7 @@ impl<'a> VerifiedTx<'a> {
     }
 
     /// An extension of a later version may depend on the fields that this change alters. Only a change that takes
-    /// something away, or seals everything anew, copies extensions that are not known here.
+    /// something away, or reseals everything, copies extensions that are not known here.
     fn may_rewrite(&self, action: Action) -> Result<(), StateError> {
         use Action::{Adopt, Disable, Recover, Rekey, Remove, Restore, Revoke};
         let copies = self.takes_away

@@ -18,36 +18,17 @@ pub mod token;
 use keyvault_core::clock::RngError;
 use keyvault_core::crypto::KdfError;
 
-/// The kind of secret that was presented; unlike a slot's kind, it has no cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Secret {
-    Passphrase,
-    RecoveryCode,
-    KeyFile,
-    /// The entry of an OS keyring.
-    Keyring,
-}
-
-impl std::fmt::Display for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Passphrase => "passphrase",
-            Self::RecoveryCode => "recovery code",
-            Self::KeyFile => "key file",
-            Self::Keyring => "keyring entry",
-        })
-    }
-}
+use self::slot::SlotKind;
 
 /// Why no key came out.
 #[derive(Debug, thiserror::Error)]
 pub enum UnlockError {
     /// No slot opens with this secret.
     #[error("{}", wrong(*.0))]
-    Wrong(Secret),
+    Wrong(SlotKind<()>),
     /// The vault has no slot of the kind that the secret is for.
-    #[error("The vault has no slot for a {0}.")]
-    NoSuchSlot(Secret),
+    #[error("The vault has no slot for a {}.", .0.name())]
+    NoSuchSlot(SlotKind<()>),
     /// The text is not a recovery code: wrong length, alphabet or checksum.
     #[error("That is not a recovery code, which is eight groups of five characters.")]
     NotACode,
@@ -66,11 +47,11 @@ pub enum UnlockError {
     Rng(#[from] RngError),
 }
 
-fn wrong(secret: Secret) -> &'static str {
+fn wrong(secret: SlotKind<()>) -> &'static str {
     match secret {
-        Secret::Passphrase => "That is not the vault's passphrase.",
-        Secret::RecoveryCode => "That recovery code does not open this vault.",
-        Secret::KeyFile => "That key file does not open this vault.",
-        Secret::Keyring => "The keyring's entry does not open this vault.",
+        SlotKind::Passphrase(()) => "That is not the vault's passphrase.",
+        SlotKind::Recovery => "That recovery code does not open this vault.",
+        SlotKind::KeyFile => "That key file does not open this vault.",
+        SlotKind::Keyring => "The keyring's entry does not open this vault.",
     }
 }

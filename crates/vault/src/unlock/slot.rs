@@ -23,12 +23,12 @@ use keyvault_core::codec::{self, Malformed};
 use keyvault_core::crypto::{self, Cost, KdfError, SealingKey};
 use keyvault_core::identity::Identity;
 
+use super::UnlockError;
 use super::keyfile::KeyFile;
 use super::keyring_entry::KeyringSecret;
 use super::keys::{Daily, Root};
 use super::passphrase::Passphrase;
 use super::recovery::RecoveryCode;
-use super::{Secret, UnlockError};
 
 const SLOT: SealKind = SealKind::of("keyvault slot", "slot");
 const SALT_LEN: usize = 32;
@@ -61,27 +61,27 @@ impl From<Malformed> for Untried {
     }
 }
 
-/// The kind of credential that a slot is for.
+/// The kind of credential that a slot is for. A credential that was presented is of such a kind without a cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SlotKind {
+pub enum SlotKind<C = Cost> {
     /// A passphrase, at this cost.
-    Passphrase(Cost),
+    Passphrase(C),
     Recovery,
     /// The entry of an OS keyring; it opens the daily key and not root.
     Keyring,
     KeyFile,
 }
 
-impl SlotKind {
+impl<C> SlotKind<C> {
     /// Returns `true` if root comes out. A vault must keep one slot that gives it.
     #[must_use]
-    pub fn gives_root(self) -> bool {
-        self != Self::Keyring
+    pub fn gives_root(&self) -> bool {
+        !matches!(self, Self::Keyring)
     }
 
     /// The word for people and JSON.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Passphrase(_) => "passphrase",
             Self::Recovery => "recovery code",
@@ -222,7 +222,7 @@ pub(crate) fn open_passphrase<'r>(
     passphrase: &Passphrase,
     sealed_for: &SealedFor<'_>,
 ) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
-    open(rows, sealed_for, Secret::Passphrase, |header| match header.kind {
+    open(rows, sealed_for, SlotKind::Passphrase(()), |header| match header.kind {
         SlotKind::Passphrase(cost) => Some(crypto::argon2id(passphrase.expose(), &header.salt, cost)),
         SlotKind::Recovery | SlotKind::Keyring | SlotKind::KeyFile => None,
     })
@@ -235,7 +235,7 @@ pub fn open_recovery<'r>(
     code: &RecoveryCode,
     sealed_for: &SealedFor<'_>,
 ) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
-    open(rows, sealed_for, Secret::RecoveryCode, |header| match header.kind {
+    open(rows, sealed_for, SlotKind::Recovery, |header| match header.kind {
         SlotKind::Recovery => Some(Ok(recovery_key(code, &header.salt))),
         SlotKind::Passphrase(_) | SlotKind::Keyring | SlotKind::KeyFile => None,
     })
@@ -248,7 +248,7 @@ pub fn open_key_file<'r>(
     file: &KeyFile,
     sealed_for: &SealedFor<'_>,
 ) -> Result<(Root, &'r SlotRow, Identity), UnlockError> {
-    open(rows, sealed_for, Secret::KeyFile, |header| match header.kind {
+    open(rows, sealed_for, SlotKind::KeyFile, |header| match header.kind {
         SlotKind::KeyFile => Some(Ok(key_file_key(file, &header.salt))),
         SlotKind::Passphrase(_) | SlotKind::Recovery | SlotKind::Keyring => None,
     })
@@ -261,7 +261,7 @@ pub(crate) fn open_keyring<'r>(
     secret: &KeyringSecret,
     sealed_for: &SealedFor<'_>,
 ) -> Result<(Daily, &'r SlotRow, Identity), UnlockError> {
-    open(rows, sealed_for, Secret::Keyring, |header| match header.kind {
+    open(rows, sealed_for, SlotKind::Keyring, |header| match header.kind {
         SlotKind::Keyring => Some(Ok(keyring_key(secret, &header.salt))),
         SlotKind::Passphrase(_) | SlotKind::Recovery | SlotKind::KeyFile => None,
     })
@@ -271,7 +271,7 @@ pub(crate) fn open_keyring<'r>(
 fn open<'r>(
     rows: &'r [SlotRow],
     sealed_for: &SealedFor<'_>,
-    secret: Secret,
+    secret: SlotKind<()>,
     key: impl Fn(&Header) -> Option<Result<SealingKey, KdfError>>,
 ) -> Result<(SealingKey, &'r SlotRow, Identity), UnlockError> {
     let sifted: Vec<_> = sift(rows).filter_map(|(row, header)| Some((row, header.ok()?))).collect();

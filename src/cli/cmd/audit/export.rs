@@ -251,7 +251,9 @@ impl Stream<'_> {
         let interrupts = Interrupts::catch(&[libc::SIGINT, libc::SIGTERM], &[]);
         let interrupts = interrupts.map_err(|error| Failure::failed(&error.to_string(), None))?;
         let notices = self.unprovable(&first);
-        self.write(&first, &notices)?;
+        if let Err(failure) = self.write(&first, &notices) {
+            return if asks_to_end(&interrupts)? { Ok(code::DONE) } else { Err(failure) };
+        }
         let mut before = first;
         let mut waiting_for: Option<String> = None;
         let mut is_busy = false;
@@ -270,6 +272,8 @@ impl Stream<'_> {
                     waiting_for = None;
                     before = log;
                 }
+                // Its output was stuck, or so slow that the signal came first.
+                Err(_) if asks_to_end(&interrupts)? => return Ok(code::DONE),
                 Err(failure) if failure.quiet || failure.code == code::DAMAGED => return Err(failure),
                 Err(failure) => {
                     if waiting_for.as_ref() != Some(&failure.message) {
@@ -325,8 +329,12 @@ fn is_over(interrupts: &Interrupts) -> Result<bool, Failure> {
     }
     let [_, reader] = &streams;
     let is_gone = reader.revents().intersects(PollFlags::ERR | PollFlags::HUP);
+    Ok(asks_to_end(interrupts)? || is_gone)
+}
+
+fn asks_to_end(interrupts: &Interrupts) -> Result<bool, Failure> {
     let signal = interrupts.next().map_err(|error| Failure::failed(&error.to_string(), None))?;
-    Ok(signal.is_some() || is_gone)
+    Ok(signal.is_some())
 }
 
 /// The vault between two looks, in which no lock and no descriptor of ours is held.

@@ -5,8 +5,8 @@ use std::time::UNIX_EPOCH;
 
 use crate::cli::context::Context;
 use crate::cli::errors::Failure;
-use crate::cli::errors::file_sentences::ways_out;
-use crate::cli::errors::slot_sentences::{REMOVE_STRAYS, is_stray, passed_over};
+use crate::cli::errors::slot::{REMOVE_STRAYS, is_stray, passed_over};
+use crate::cli::errors::vault_file::ways_out;
 use crate::cli::output::{time, view};
 use crate::cli::unlock::key_source::token_is_given;
 use crate::cli::unlock::{alarm, log_gap};

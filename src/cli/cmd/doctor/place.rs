@@ -7,7 +7,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 
 use crate::cli::context::variable;
-use crate::cli::errors::file_sentences::{self, compare};
+use crate::cli::errors::vault_file::{self, compare};
 use crate::cli::output::quoted;
 use keyvault_os::fs::modes::Modes;
 use keyvault_os::fs::{private, sync_conflicts, sync_service};
@@ -32,7 +32,7 @@ pub(super) fn files(vault: &Path, state: &Path) -> Vec<Report> {
             found.push(Report::finding(
                 CHECK,
                 format!("{} belongs to {owner} and not to you ({})", path.display(), us.word()),
-                file_sentences::wrong_owner(&path, &owner, &us),
+                vault_file::wrong_owner(&path, &owner, &us),
             ));
         }
         if facts.is_file() && facts.mode() & 0o077 != 0 {
@@ -110,10 +110,10 @@ fn mode(path: &Path, mode: u32, wanted: &str) -> Report {
     Report::finding(
         "files",
         format!("others can read or write {} (mode {:03o})", path.display(), mode & 0o777),
-        file_sentences::chmod(
+        vault_file::chmod(
             &format!("chmod {wanted} {}", quoted(path)),
             Modes::at(path),
-            file_sentences::MOVE_FILE,
+            vault_file::MOVE_FILE,
         ),
     )
 }

@@ -9,8 +9,7 @@ use crate::cli::cmd::import;
 use crate::cli::cmd::project::gate::{self, Believed, Defaults, Found};
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
-use crate::cli::errors::Failure;
-use crate::cli::errors::{problem_sentences, project_sentences};
+use crate::cli::errors::{self, Failure};
 use crate::cli::output;
 use crate::cli::preset::{self, Preset};
 use crate::cli::unlock::key_source::Machine;
@@ -117,12 +116,12 @@ impl FromFiles {
             entries.retain(|(_, entry)| only.iter().any(|name| wants(entry, name.as_str())));
             only.retain(|name| !entries.iter().any(|(_, entry)| wants(entry, name.as_str())));
         } else if entries.is_empty() {
-            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, profile));
+            return Err(errors::project::asks_for_nothing(&found.path, &found.file, profile));
         }
         let approved = gate::approve(context, found, &entries, machine, self.defaults)?;
         let settings = approved
             .settings(&entries)
-            .map_err(|unapproved| project_sentences::unapproved_settings(&unapproved))?;
+            .map_err(|unapproved| errors::project::unapproved_settings(&unapproved))?;
         let settings = settings.into_iter().map(|(variable, text)| (variable.clone(), text.to_owned()));
         request.settings.extend(settings);
         request.selection.composed.extend(approved.composed(&entries));
@@ -224,7 +223,7 @@ pub(super) fn say_left_out<'o>(
         return;
     }
     let one = |(variable, why): (&EnvName, &[Problem])| {
-        let why: Vec<_> = why.iter().map(problem_sentences::problem_line).collect();
+        let why: Vec<_> = why.iter().map(errors::problem::problem_line).collect();
         format!("{variable} ({})", why.join("; "))
     };
     let all: Vec<_> = left_out.map(one).collect();

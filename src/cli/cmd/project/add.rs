@@ -7,8 +7,7 @@ use super::init;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::project_sentences;
-use crate::cli::errors::{Failure, code};
+use crate::cli::errors::{self, Failure, code};
 use crate::cli::mapping::{MappingError, to_variable_by};
 use crate::cli::output;
 use crate::cli::preset;
@@ -58,7 +57,7 @@ impl Add {
         };
         let known = look_up(context, &name);
         if matches!(known, Known::Withheld) {
-            return Err(project_sentences::withheld(&name));
+            return Err(errors::project::withheld(&name));
         }
         // From before the file is read until it is written: of two that add at once neither loses its entry.
         let approvals = gate::approvals()?;
@@ -82,7 +81,7 @@ impl Add {
         }
         let approved =
             approvals.approve(&found.path, &[ask(profile.as_ref(), &variable, &name)].into(), &turn);
-        approved.map_err(|error| project_sentences::not_remembered(&error))?;
+        approved.map_err(|error| errors::project::not_remembered(&error))?;
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({
                 "file": found.path.to_string_lossy(),

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::gate::{self, Believed, Found};
 use crate::cli::context::Context;
-use crate::cli::errors::project_sentences::{self, ask_line};
-use crate::cli::errors::{Failure, code};
+use crate::cli::errors::project::ask_line;
+use crate::cli::errors::{self, Failure, code};
 use crate::project::approval::Ask;
 
 /// Approve the keys that the project file asks for.
@@ -31,7 +31,7 @@ impl Approve {
         let asks: std::collections::BTreeSet<Ask> =
             found.file.all().map(|(section, entry)| Ask::of(section, entry)).collect();
         if asks.is_empty() {
-            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, None));
+            return Err(errors::project::asks_for_nothing(&found.path, &found.file, None));
         }
         let approvals = gate::approvals()?;
         let turn = gate::turn(context, &approvals)?;
@@ -50,7 +50,7 @@ impl Approve {
         if !new.is_empty() {
             approvals
                 .approve(&found.path, &asks, &turn)
-                .map_err(|error| project_sentences::not_remembered(&error))?;
+                .map_err(|error| errors::project::not_remembered(&error))?;
         }
         if context.ui.json {
             let line = |ask: &Ask| {
@@ -78,11 +78,11 @@ impl Approve {
 /// Works where the file is no longer understood, too.
 fn withdraw(context: &Context) -> Result<u8, Failure> {
     let path = crate::project::place::find(&gate::working_folder()?, crate::cli::context::home().as_deref())
-        .ok_or_else(project_sentences::no_file)?;
+        .ok_or_else(errors::project::no_file)?;
     let approvals = gate::approvals()?;
     let turn = gate::turn(context, &approvals)?;
     let withdrawn =
-        approvals.withdraw(&path, &turn).map_err(|error| project_sentences::not_remembered(&error))?;
+        approvals.withdraw(&path, &turn).map_err(|error| errors::project::not_remembered(&error))?;
     if context.ui.json {
         let file = path.to_string_lossy();
         context

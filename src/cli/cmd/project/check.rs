@@ -9,9 +9,8 @@ use super::gate::{self, Believed, Defaults, Found};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::problem_sentences::{self, problem_line};
-use crate::cli::errors::project_sentences;
-use crate::cli::errors::{Failure, code};
+use crate::cli::errors::problem::problem_line;
+use crate::cli::errors::{self, Failure, code};
 use crate::cli::output;
 use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::preset;
@@ -50,7 +49,7 @@ impl Check {
         };
         let entries = found.entries(profile.as_ref())?;
         if entries.is_empty() {
-            return Err(project_sentences::asks_for_nothing(&found.path, &found.file, profile.as_ref()));
+            return Err(errors::project::asks_for_nothing(&found.path, &found.file, profile.as_ref()));
         }
         let new = gate::standing(&found, &entries, &self.machine, self.defaults)?.err().unwrap_or_default();
         let survey = survey(context, &found, &entries, &new, (&self.machine, self.defaults))?;
@@ -93,8 +92,8 @@ fn survey(
     let judged: Vec<_> =
         entries.iter().filter(|(section, entry)| !new.contains(&Ask::of(section, entry))).cloned().collect();
     let approved = gate::standing(found, &judged, machine, defaults)?
-        .map_err(|new| project_sentences::not_approved(&found.path, &new))?;
-    approved.settings(&judged).map_err(|unapproved| project_sentences::unapproved_settings(&unapproved))?;
+        .map_err(|new| errors::project::not_approved(&found.path, &new))?;
+    approved.settings(&judged).map_err(|unapproved| errors::project::unapproved_settings(&unapproved))?;
     if judged.iter().all(|(_, entry)| entry.setting().is_some()) {
         return Ok(Survey::default());
     }
@@ -120,7 +119,7 @@ fn print(context: &Context, lines: &[Line]) -> Result<(), Failure> {
         Column::broken("ABOUT").spare(1),
     ]);
     for line in lines {
-        let keys = line.keys.iter().map(|key| project_sentences::key_shown(key.as_str()));
+        let keys = line.keys.iter().map(|key| errors::project::key_shown(key.as_str()));
         let status = match &line.standing {
             Standing::Ready => READY,
             Standing::Default => "default",
@@ -182,20 +181,20 @@ fn summary(refusal: &Refusal, new: &BTreeSet<Ask>) -> Option<Failure> {
     if refusal.is_empty() && new.is_empty() {
         return None;
     }
-    let (code, kind) = if new.is_empty() && problem_sentences::only_missing(refusal) {
+    let (code, kind) = if new.is_empty() && errors::problem::only_missing(refusal) {
         (code::NOT_FOUND, "not_found")
     } else {
         (code::REFUSED, "refused")
     };
     let mut message = "The project cannot run with this vault:".to_owned();
-    for line in problem_sentences::lines(refusal) {
+    for line in errors::problem::lines(refusal) {
         message.push_str(&format!("\n  {line}"));
     }
     for ask in new {
         message.push_str(&format!(
             "\n  {}: not approved (keyvault project approve)",
-            project_sentences::logged_line(ask)
+            errors::project::logged_line(ask)
         ));
     }
-    Some(Failure::new(code, kind, message, problem_sentences::remedy_for_many(refusal).as_deref()))
+    Some(Failure::new(code, kind, message, errors::problem::remedy_for_many(refusal).as_deref()))
 }

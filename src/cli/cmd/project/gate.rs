@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::context::{self, Context};
-use crate::cli::errors::Failure;
-use crate::cli::errors::{file_sentences, project_sentences};
+use crate::cli::errors::{self, Failure, vault_file};
 use crate::cli::unlock::UNANSWERED;
 use crate::cli::unlock::key_source::Machine;
 use crate::cli::{output, prompt};
@@ -46,7 +45,7 @@ impl Believed {
         if self == Self::ByGrants {
             return place::read(path, Writers::Anyone);
         }
-        match place::read(path, Writers::Nobody) {
+        match place::read(path, Writers::OnlyUs) {
             Err(error @ PlaceError::WrongOwner { .. }) => {
                 let user = trusted().ok().and_then(|trusted| trusted.writer_of(path));
                 user.map_or(Err(error), |user| place::read(path, Writers::User(user)))
@@ -90,7 +89,7 @@ impl Found {
 
     /// [`Found::nearest`], or an error if there is none.
     pub(in crate::cli) fn required(believed: Believed) -> Result<Self, Failure> {
-        Self::nearest(believed)?.ok_or_else(project_sentences::no_file)
+        Self::nearest(believed)?.ok_or_else(errors::project::no_file)
     }
 
     /// The entries that hold under a profile: its own, and those of the file that it does not replace.
@@ -98,15 +97,14 @@ impl Found {
         &self,
         profile: Option<&Profile>,
     ) -> Result<Vec<(Section, &Entry)>, Failure> {
-        let no_such = || project_sentences::no_profile(&self.file, profile, &self.path);
+        let no_such = || errors::project::no_profile(&self.file, profile, &self.path);
         self.file.entries(profile).ok_or_else(no_such)
     }
 }
 
 pub(in crate::cli) fn working_folder() -> Result<PathBuf, Failure> {
     std::env::current_dir().map_err(|error| {
-        let message =
-            format!("The working directory cannot be found: {}.", crate::cli::errors::reason(&error));
+        let message = format!("The working directory cannot be found: {}.", errors::reason(&error));
         Failure::failed(&message, Some("Change to a folder that exists."))
     })
 }
@@ -129,8 +127,8 @@ pub(in crate::cli) fn asks(entries: &[(Section, &Entry)]) -> BTreeSet<Ask> {
 /// Waits for the turn to ask, or to write what was said. Only a command that could ask waits for another's answer.
 pub(in crate::cli) fn turn(context: &Context, approvals: &Approvals) -> Result<Turn, Failure> {
     approvals.turn(&|held| context.waits_for_answer(held)).map_err(|error| match Held::of(&error) {
-        Some(held) => file_sentences::held_by_another(held, UNANSWERED),
-        None => project_sentences::not_remembered(&error),
+        Some(held) => vault_file::held_by_another(held, UNANSWERED),
+        None => errors::project::not_remembered(&error),
     })
 }
 
@@ -200,7 +198,7 @@ fn ask_owner(
 ) -> Result<Approved, Failure> {
     let (approvals, asks) = (approvals()?, asks(entries));
     if !context.may_ask() {
-        return Err(project_sentences::not_approved(&found.path, new));
+        return Err(errors::project::not_approved(&found.path, new));
     }
     // Of several commands that come here at once one asks; the others find the answer.
     let turn = turn(context, &approvals)?;
@@ -211,7 +209,7 @@ fn ask_owner(
     if !confirmed(found, &asks, &new)? {
         return Err(Failure::refused("The project file was not approved. Nothing was released.", None));
     }
-    approvals.approve(&found.path, &asks, &turn).map_err(|error| project_sentences::not_remembered(&error))
+    approvals.approve(&found.path, &asks, &turn).map_err(|error| errors::project::not_remembered(&error))
 }
 
 /// Shows what is asked for, and what of it is new, on the terminal that the question is asked on.
@@ -222,7 +220,7 @@ pub(in crate::cli) fn confirmed(
 ) -> Result<bool, Failure> {
     let shown = |path: &Path| output::harmless_line(&path.display().to_string());
     let path = shown(&found.path);
-    let mut text = if project_sentences::only_settings(asks) {
+    let mut text = if errors::project::only_settings(asks) {
         format!("{path} sets variables for the commands that you run with it:\n")
     } else {
         format!("{path} asks for keys from your vault:\n")
@@ -232,7 +230,7 @@ pub(in crate::cli) fn confirmed(
     }
     // New entries stand last, right above the question, however much was approved before.
     for (mark, ask) in asks.difference(new).map(|ask| (' ', ask)).chain(new.iter().map(|ask| ('+', ask))) {
-        text.push_str(&format!("  {mark} {}\n", project_sentences::ask_line(ask)));
+        text.push_str(&format!("  {mark} {}\n", errors::project::ask_line(ask)));
     }
     if new.len() < asks.len() {
         text.push_str(&format!("  (+ marks what is new: {} of {})\n", new.len(), asks.len()));

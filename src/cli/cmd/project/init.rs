@@ -11,8 +11,7 @@ use crate::cli::args::named;
 use crate::cli::cmd::import;
 use crate::cli::complete;
 use crate::cli::context::{self, Context};
-use crate::cli::errors::project_sentences;
-use crate::cli::errors::{Failure, code};
+use crate::cli::errors::{self, Failure, code};
 use crate::cli::output;
 use crate::exchange;
 use crate::project::approval::Ask;
@@ -91,7 +90,7 @@ impl Init {
             .collect();
         approvals
             .approve(&found.path, &asks, &turn)
-            .map_err(|error| project_sentences::not_remembered(&error))?;
+            .map_err(|error| errors::project::not_remembered(&error))?;
         Self::answer(context, &found, &entries, &read, imported.as_ref(), &prefix)
     }
 
@@ -235,7 +234,7 @@ impl Init {
             let mut written = found.file.all();
             let asked = written.find(|(section, entry)| *section == place && entry.variable == *variable);
             if let Some((section, entry)) = asked {
-                ui.confirm(&project_sentences::ask_line(&Ask::of(section, entry)))?;
+                ui.confirm(&errors::project::ask_line(&Ask::of(section, entry)))?;
             }
         }
         if !read.left_out.is_empty() {

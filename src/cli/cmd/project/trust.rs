@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::gate;
 use crate::cli::context::{self, Context};
-use crate::cli::errors::project_sentences::not_remembered;
+use crate::cli::errors::project::not_remembered;
 use crate::cli::errors::{Failure, code};
 use crate::cli::{output, prompt};
 use crate::project::place;

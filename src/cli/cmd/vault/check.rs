@@ -6,7 +6,7 @@ use clap::Args;
 use keyvault_vault::{check, file};
 
 use crate::cli::context::Context;
-use crate::cli::errors::file_sentences::{RESTORE, beyond_check, compare, ways_out};
+use crate::cli::errors::vault_file::{RESTORE, beyond_check, compare, ways_out};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
 use crate::cli::output::view;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::context::{Context, state_folder};
-use crate::cli::errors::{Failure, code, file_sentences};
+use crate::cli::errors::{Failure, code, vault_file};
 use crate::cli::output::table::{Column, Table};
 use crate::cli::output::{self, time, view};
 use crate::cli::unlock::alarm;
@@ -98,7 +98,7 @@ impl<'f> Copies<'f> {
             VaultError::File(FileFault::NotFound { .. }) => {
                 Failure::io(file, &std::io::ErrorKind::NotFound.into())
             }
-            error => file_sentences::backup(error, file),
+            error => vault_file::backup(error, file),
         })?;
         let mut vault = context.open()?;
         file::refuse_other(&copy, &vault).map_err(|error| not_a_copy(error, file))?;
@@ -109,13 +109,13 @@ impl<'f> Copies<'f> {
         // The slot that was opened is held against the tree here; the copy may have other ones.
         let here = file::contents(&mut vault, &access).map_err(failed)?;
         let access = access.without_root();
-        let opens = file::opens(&mut copy, &access).map_err(|error| file_sentences::backup(error, file))?;
+        let opens = file::opens(&mut copy, &access).map_err(|error| vault_file::backup(error, file))?;
         let own = if opens { None } else { Some(context.access_of_copy(&mut copy, file)?.without_root()) };
         Ok((Self { vault, access, copy, own, file }, here))
     }
 
     pub(super) fn compare(&mut self, here: Contents, now: Moment) -> Result<Comparison, Failure> {
-        let failed = |error| file_sentences::backup(error, self.file);
+        let failed = |error| vault_file::backup(error, self.file);
         let opens = self.own.as_ref().unwrap_or(&self.access);
         let there = file::contents(&mut self.copy, opens).map_err(failed)?;
         let (vault, copy) = ((here, &mut self.vault, &self.access), (there, &mut self.copy, opens));
@@ -134,7 +134,7 @@ fn not_a_copy(error: VaultError, file: &Path) -> Failure {
             &format!("{shown} is no copy of this vault, but another vault."),
             Some(&format!("To see its keys: keyvault list --vault {}", output::quoted(file))),
         ),
-        error => file_sentences::backup(error, file),
+        error => vault_file::backup(error, file),
     }
 }
 

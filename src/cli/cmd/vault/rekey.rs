@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Consent, accept_loss, confirm};
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::file_sentences::beyond_mending;
+use crate::cli::errors::vault_file::beyond_mending;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::loss::{self, Tense};
 use crate::cli::output::time::{self, Duration};

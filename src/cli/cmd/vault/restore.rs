@@ -9,7 +9,7 @@ use super::{Consent, accept_loss, confirm, restore_only};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::file_sentences;
+use crate::cli::errors::vault_file;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::loss::{self, Tense};
 use crate::cli::output::view;
@@ -90,7 +90,7 @@ impl Restore {
     }
 
     fn take(&self, context: &Context, file: &Path) -> Result<u8, Failure> {
-        let failed = |error: VaultError| file_sentences::backup(error, file);
+        let failed = |error: VaultError| vault_file::backup(error, file);
         let mut backup = context.open_damaged_at(file, file::open_to_copy, |error| match error {
             VaultError::File(FileFault::NotFound { .. }) => {
                 Failure::io(file, &std::io::ErrorKind::NotFound.into())
@@ -98,7 +98,7 @@ impl Restore {
             error => failed(error),
         })?;
         let path = context.vault_path()?;
-        let cannot_replace = |error| file_sentences::cannot_replace(error, &path);
+        let cannot_replace = |error| vault_file::cannot_replace(error, &path);
         let mut here = match context.open_damaged_at(&path, file::open_to_recover, cannot_replace) {
             Err(failure) if failure.kind == "no_vault" => None,
             opened => Some(opened?),
@@ -150,7 +150,7 @@ impl Restore {
         let path = match &here {
             Some(vault) => vault.path().to_owned(),
             None => keyvault_os::fs::vault_file::prepare_new(&path)
-                .map_err(|fault| file_sentences::cannot_replace(VaultError::File(fault), &path))?,
+                .map_err(|fault| vault_file::cannot_replace(VaultError::File(fault), &path))?,
         };
         let opens = match difference.sealing.root {
             RootAfter::Backup => None,
@@ -408,7 +408,7 @@ fn adopt(context: &Context) -> Result<u8, Failure> {
         let failure = Failure::of(error, &path);
         let is_damage = failure.code == code::DAMAGED && failure.kind != "alarm";
         if is_damage && file::alarms_despite_damage(&mut vault, &access) {
-            file_sentences::beyond_adopting(failure)
+            vault_file::beyond_adopting(failure)
         } else {
             failure
         }

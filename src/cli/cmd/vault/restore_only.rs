@@ -6,8 +6,8 @@ use std::path::Path;
 use super::confirm;
 use super::diff::Copies;
 use crate::cli::context::Context;
-use crate::cli::errors::sentences::{did_you_mean, list, looks_like_a_value};
-use crate::cli::errors::{Failure, code, file_sentences};
+use crate::cli::errors::vault::{did_you_mean, list, looks_like_a_value};
+use crate::cli::errors::{Failure, code, vault_file};
 use crate::cli::output::loss::Tense;
 use crate::cli::output::{self, time, view};
 use keyvault_core::clock::Moment;
@@ -39,7 +39,7 @@ pub(super) fn run(
     }
     let Copies { vault, access, copy, own, .. } = &mut copies;
     let opens = own.as_ref().unwrap_or(access);
-    let values = file::values(copy, opens, &takeover).map_err(|error| file_sentences::backup(error, from))?;
+    let values = file::values(copy, opens, &takeover).map_err(|error| vault_file::backup(error, from))?;
     let change = context.with_world(|world| {
         file::take_over(vault, access, &takeover, values, world).map_err(|error| Failure::of(error, &path))
     })?;

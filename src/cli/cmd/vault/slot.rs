@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::confirm;
 use crate::cli::complete;
 use crate::cli::context::Context;
-use crate::cli::errors::slot_sentences::is_stray;
+use crate::cli::errors::slot::is_stray;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::table::{Column, Table};
 use crate::cli::output::view;

@@ -1,6 +1,6 @@
 //! Every sentence that a fact turns into, beside each other in `tests/errors.txt`, to be read: fact, thing, remedy.
 //!
-//! `KEYVAULT_WRITE=1 cargo test --lib cli::errors` writes the file anew.
+//! `KEYVAULT_WRITE=1 cargo test --lib cli::errors` rewrites the file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines, reason = "a test may fail")]
 
 use std::ffi::OsString;
@@ -32,12 +32,13 @@ use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Standing;
+use keyvault_vault::unlock::UnlockError;
 use keyvault_vault::unlock::passphrase::{Oddity, Unfit};
-use keyvault_vault::unlock::{Secret, UnlockError};
+use keyvault_vault::unlock::slot::SlotKind;
 
 use super::Failure;
-use super::file_sentences;
-use super::token_sentences;
+use super::token;
+use super::vault_file;
 
 use samples::{about_machines, deliveries, echoes, projects};
 
@@ -125,12 +126,12 @@ fn rows() -> Vec<VaultError> {
 
 fn slots() -> Vec<VaultError> {
     let unlocks = [
-        UnlockError::Wrong(Secret::Passphrase),
-        UnlockError::Wrong(Secret::RecoveryCode),
-        UnlockError::Wrong(Secret::KeyFile),
-        UnlockError::Wrong(Secret::Keyring),
-        UnlockError::NoSuchSlot(Secret::Passphrase),
-        UnlockError::NoSuchSlot(Secret::KeyFile),
+        UnlockError::Wrong(SlotKind::Passphrase(())),
+        UnlockError::Wrong(SlotKind::Recovery),
+        UnlockError::Wrong(SlotKind::KeyFile),
+        UnlockError::Wrong(SlotKind::Keyring),
+        UnlockError::NoSuchSlot(SlotKind::Passphrase(())),
+        UnlockError::NoSuchSlot(SlotKind::KeyFile),
         UnlockError::NotACode,
         UnlockError::NotAKeyFile,
         UnlockError::Passphrase(Unfit::Empty),
@@ -352,28 +353,28 @@ fn others() -> Vec<Failure> {
     let mut failures = vec![
         Failure::locked(),
         Failure::limited(),
-        token_sentences::needs_owner("KEYVAULT_TOKEN", "this command"),
-        token_sentences::not_in_a_grant(Some("KEYVAULT_TOKEN_FILE"), "--tag"),
-        token_sentences::not_in_a_grant(None, "--sort created"),
-        token_sentences::key_not_granted(
+        token::needs_owner("KEYVAULT_TOKEN", "this command"),
+        token::not_in_a_grant(Some("KEYVAULT_TOKEN_FILE"), "--tag"),
+        token::not_in_a_grant(None, "--sort created"),
+        token::key_not_granted(
             &key("stripe/life"),
             Some(&key("stripe/live")),
             &granted_to(TokenKind::Bearer),
         ),
-        token_sentences::key_not_granted(&key("db/prod"), None, &granted_to(TokenKind::Session)),
-        token_sentences::key_not_granted(
+        token::key_not_granted(&key("db/prod"), None, &granted_to(TokenKind::Session)),
+        token::key_not_granted(
             &key("sk_live_4eC39HqLyjWDarjtT1zdp7dc"),
             None,
             &granted_to(TokenKind::Bearer),
         ),
-        token_sentences::session_over(),
-        token_sentences::session_of_read_only(&vault()),
+        token::session_over(),
+        token::session_of_read_only(&vault()),
         Failure::no_home("XDG_DATA_HOME"),
         Failure::no_home("XDG_STATE_HOME"),
         Failure::no_passphrase_to_set(super::NO_TERMINAL),
-        file_sentences::foreign_home("HOME", Path::new("/home/ada"), &user(1000, Some("ada"))),
-        file_sentences::foreign_home("XDG_STATE_HOME", Path::new("/github/home"), &user(1001, None)),
-        token_sentences::nowhere_to_write(),
+        vault_file::foreign_home("HOME", Path::new("/home/ada"), &user(1000, Some("ada"))),
+        vault_file::foreign_home("XDG_STATE_HOME", Path::new("/github/home"), &user(1001, None)),
+        token::nowhere_to_write(),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("sk_live_4eC39HqLyjWDarjtT1zdp7dc"), &io(io::ErrorKind::NotFound)),
         Failure::io(Path::new("x.env"), &io(io::ErrorKind::PermissionDenied)),
@@ -485,5 +486,5 @@ fn every_sentence_stands_in_the_snapshot() {
         return;
     }
     let ours = known.split("\n# Usage").next().unwrap_or_default();
-    pretty_assertions::assert_eq!(ours, text, "KEYVAULT_WRITE=1 writes {FILE} anew; read what changed");
+    pretty_assertions::assert_eq!(ours, text, "KEYVAULT_WRITE=1 rewrites {FILE}; read what changed");
 }

@@ -12,12 +12,13 @@ use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::process::descriptors::Unavailable;
 use keyvault_vault::StoreError;
 use keyvault_vault::state::pin::Standing;
-use keyvault_vault::unlock::{Secret, UnlockError};
+use keyvault_vault::unlock::UnlockError;
+use keyvault_vault::unlock::slot::SlotKind;
 use keyvault_vault::{Loss, TokenError, TokenKind, VaultError};
 
 use crate::cli::context::{CODE_BY_FILE, NOT_TYPED, STDIN, VALUE_BY_FILE, VALUE_BY_STDIN};
 use crate::cli::errors::{Failure, NO_TERMINAL, NOT_TO_ASK};
-use crate::cli::errors::{file_sentences, project_sentences};
+use crate::cli::errors::{project, vault_file};
 use crate::project::template::TemplateError;
 use crate::project::{Ask, FileError, PlaceError, ProjectFile, What};
 
@@ -129,10 +130,10 @@ pub(in crate::cli) fn restores() -> Vec<Failure> {
         VaultError::File(FileFault::WritableByOthers { path: shared(), mode: 0o1777 }),
     ];
     let mut failures: Vec<_> =
-        backups.into_iter().map(|error| file_sentences::backup(error, Path::new("/tmp/b.db"))).collect();
-    failures.extend(replaced.into_iter().map(|error| file_sentences::cannot_replace(error, &vault())));
-    failures.push(file_sentences::beyond_check(Failure::of(damaged(), &vault())));
-    failures.push(file_sentences::beyond_mending(Failure::of(damaged(), &vault())));
+        backups.into_iter().map(|error| vault_file::backup(error, Path::new("/tmp/b.db"))).collect();
+    failures.extend(replaced.into_iter().map(|error| vault_file::cannot_replace(error, &vault())));
+    failures.push(vault_file::beyond_check(Failure::of(damaged(), &vault())));
+    failures.push(vault_file::beyond_mending(Failure::of(damaged(), &vault())));
     let lost = Loss { keys: [KeyName::parse("mail/smtp").unwrap()].into(), ..Loss::default() };
     for error in [VaultError::DamagedNeedsRoot(Box::new(damaged())), VaultError::WouldDrop(Box::new(lost))] {
         failures.push(Failure::of(error, &vault()));
@@ -147,8 +148,8 @@ pub(in crate::cli) fn unasked() -> Vec<Failure> {
         Failure::locked_as(NOT_TO_ASK),
         Failure::needs_root(NO_TERMINAL),
         Failure::rekey_without_passphrase(NOT_TO_ASK),
-        wrong(UnlockError::NoSuchSlot(Secret::KeyFile)).given_by("KEYVAULT_KEY_FILE"),
-        wrong(UnlockError::Wrong(Secret::Passphrase)).given_by("KEYVAULT_PASSPHRASE"),
+        wrong(UnlockError::NoSuchSlot(SlotKind::KeyFile)).given_by("KEYVAULT_KEY_FILE"),
+        wrong(UnlockError::Wrong(SlotKind::Passphrase(()))).given_by("KEYVAULT_PASSPHRASE"),
     ]
 }
 
@@ -195,14 +196,14 @@ pub(in crate::cli) fn projects() -> Vec<Failure> {
     let file = ProjectFile::parse(file.as_bytes()).unwrap();
     let asks = file.all().map(|(section, entry)| Ask::of(section, entry)).collect();
     failures.extend([
-        project_sentences::no_file(),
-        project_sentences::withheld(&"aws/root".parse().unwrap()),
-        project_sentences::no_profile(&file, "prd".parse().ok().as_ref(), &path()),
-        project_sentences::no_profile(&ProjectFile::default(), "prd".parse().ok().as_ref(), &path()),
-        project_sentences::asks_for_nothing(&path(), &ProjectFile::default(), None),
-        project_sentences::asks_for_nothing(&path(), &file, None),
-        project_sentences::not_approved(&path(), &asks),
-        project_sentences::not_remembered(&io::ErrorKind::StorageFull.into()),
+        project::no_file(),
+        project::withheld(&"aws/root".parse().unwrap()),
+        project::no_profile(&file, "prd".parse().ok().as_ref(), &path()),
+        project::no_profile(&ProjectFile::default(), "prd".parse().ok().as_ref(), &path()),
+        project::asks_for_nothing(&path(), &ProjectFile::default(), None),
+        project::asks_for_nothing(&path(), &file, None),
+        project::not_approved(&path(), &asks),
+        project::not_remembered(&io::ErrorKind::StorageFull.into()),
     ]);
     failures
 }

@@ -9,7 +9,7 @@
 //!   it at a prompt means it.
 //! - TERM, HUP and QUIT are raised again and end the process as if there had been no prompt. Ignored, they stay so.
 //! - TSTP (Ctrl-Z) stops the process for real. Continued, also after a STOP that cannot be caught, it hides the
-//!   typing again and asks anew, from an empty line.
+//!   typing again and asks again, from an empty line.
 //!
 //! In the background the kernel stops the process (SIGTTOU) as it touches the terminal, as with any program, and it
 //! asks when it is brought to the front. Where it cannot be stopped, in an orphaned group, there is no terminal for it.

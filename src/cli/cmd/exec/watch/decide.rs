@@ -1,7 +1,7 @@
 //! Keeping a command up to date with its keys: what to do when, decided apart from how it is found out and done.
 //!
-//! - A key hands out another version: the command is ended by TERM and started anew, as soon as it has ended, however
-//!   long it takes. Or it gets a signal, once its files have been rewritten. Only if it could be started anew: else it
+//! - A key hands out another version: the command is ended by TERM and started again, as soon as it has ended, however
+//!   long it takes. Or it gets a signal, once its files have been rewritten. Only if it could be started again: else it
 //!   keeps what it has.
 //! - A key is refused now (revoked, expired, removed): the command is ended by TERM, and that is our end. Or its file is
 //!   taken away and the command gets the signal. What leaked must not go on being used because a process happens to run.
@@ -39,7 +39,7 @@ pub(super) type Fates = Vec<(Given, Fate)>;
 /// A message of the watch to its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said<'a> {
-    /// The command is ended, to be started anew.
+    /// The command is ended, to be started again.
     Restarting(&'a [(Given, Fate)]),
     /// The command is ended for good.
     Ending(&'a [(Given, Fate)]),
@@ -61,7 +61,7 @@ pub(super) enum Possible {
 /// Why a watch has ended the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// To start it anew.
+    /// To start it again.
     ToRestart,
     /// For good, because of these.
     Refused(Fates),

@@ -358,7 +358,7 @@ impl Keys<'_> {
         self.heard(About::Handing, answer).map_or_else(|possible| possible, |_| Possible::Yes)
     }
 
-    /// Writes the files of keys anew that hand out another version, and takes away those of keys that are `refused` by
+    /// Rewrites the files of keys that hand out another version, and takes away those of keys that are `refused` by
     /// now. Why that was not possible was said.
     fn rewrite(&mut self, fates: &[(Given, Fate)], refused: &[Given]) -> Possible {
         let changed = |name: &KeyName| {

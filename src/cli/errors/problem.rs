@@ -10,7 +10,7 @@ use keyvault_exec::release::{Problem, Refusal, ReleaseError};
 
 use keyvault_vault::{GrantedTo, TokenKind, hides_its_name};
 
-use super::sentences::looks_like_a_value;
+use super::vault::looks_like_a_value;
 use super::{Failure, code};
 
 impl Failure {

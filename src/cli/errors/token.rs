@@ -1,4 +1,4 @@
-//! Sentences about tokens and bundles.
+//! Errors of tokens and bundles.
 
 use std::path::Path;
 use std::slice::from_ref;
@@ -7,7 +7,7 @@ use keyvault_core::name::KeyName;
 use keyvault_vault::{GrantedTo, TokenError, TokenKind, hides_its_name};
 
 use super::remedy::{Remedy, damaged, failed, not_found, refused, usage, wrong_credential};
-use super::sentences::did_you_mean;
+use super::vault::did_you_mean;
 use super::{Failure, code};
 
 /// There is no place for what is recorded of reads.

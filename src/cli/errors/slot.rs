@@ -1,4 +1,4 @@
-//! Slots that are passed over, in words.
+//! Messages about slots that are passed over.
 
 use keyvault_vault::unlock::slot::Untried;
 use keyvault_vault::{PassedOver, Unusable};

@@ -1,4 +1,4 @@
-//! The sentences about project files.
+//! Errors of project files.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,9 +10,9 @@ use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{EnvName, KeyName};
 use keyvault_os::fs::modes::Modes;
 
-use super::file_sentences;
 use super::remedy::{Remedy, refused};
-use super::sentences::{did_you_mean, looks_like_a_value};
+use super::vault::{did_you_mean, looks_like_a_value};
+use super::vault_file;
 use super::{Failure, code, reason};
 use crate::cli::output;
 
@@ -67,7 +67,7 @@ impl Failure {
             PlaceError::TooDeep { .. } => refused("Extend one file that has all the entries."),
             PlaceError::WritableByOthers { path, .. } => {
                 let command = format!("chmod go-w {}", output::quoted(path));
-                refused(file_sentences::chmod(
+                refused(vault_file::chmod(
                     &command,
                     Modes::at(path),
                     "Move the project to a file system that keeps them, or choose keys with `--as VAR=NAME`, `--scope` or `--all`.",

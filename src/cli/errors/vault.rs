@@ -1,4 +1,4 @@
-//! Remedies for what goes wrong with a vault, its file and what was asked of it.
+//! Remedies for errors of a vault and of requests to it.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -6,14 +6,15 @@ use std::path::Path;
 use keyvault_core::name::{KeyName, NameError};
 use keyvault_vault::audit::AuditError;
 use keyvault_vault::state::StateError;
-use keyvault_vault::unlock::{Secret, UnlockError};
+use keyvault_vault::unlock::UnlockError;
+use keyvault_vault::unlock::slot::SlotKind;
 use keyvault_vault::{VaultError, hides_its_name};
 
 pub(in crate::cli) use keyvault_core::text::{list, looks_like_a_value};
 
-use super::file_sentences::{alarm, altered, altered_file, exists, file, store};
 use super::remedy::{Remedy, busy, changed, damaged, failed, not_found, refused, usage, wrong_credential};
-use super::token_sentences::token;
+use super::token::token;
+use super::vault_file::{alarm, altered, altered_file, exists, file, store};
 use super::{Failure, HOW_TO_OPEN_AS_OWNER, PASSPHRASE_FORM, code, recipe};
 
 /// Said behind the remedy where it may be the session's keys that are not the vault's.
@@ -155,7 +156,7 @@ impl Failure {
     }
 }
 
-/// A session is refused an urgent change of a damaged vault: its keys are not enough to write the vault anew.
+/// A session is refused an urgent change of a damaged vault: its keys are not enough to rewrite the vault.
 pub(in crate::cli) fn mend_needs_root(error: VaultError, path: &Path) -> Failure {
     let error = if let VaultError::DamagedNeedsRoot(error) = error { *error } else { error };
     let hint = format!(
@@ -175,19 +176,19 @@ fn see_versions(name: &KeyName) -> String {
 
 fn unlock(error: &UnlockError) -> Remedy {
     match error {
-        UnlockError::Wrong(Secret::RecoveryCode) => {
+        UnlockError::Wrong(SlotKind::Recovery) => {
             wrong_credential("A code that was used or replaced no longer opens anything.")
         }
-        UnlockError::Wrong(Secret::Keyring) => {
+        UnlockError::Wrong(SlotKind::Keyring) => {
             wrong_credential("Add one that does with `keyvault vault slot add keyring`.")
         }
-        UnlockError::Wrong(Secret::Passphrase) => wrong_credential(
+        UnlockError::Wrong(SlotKind::Passphrase(())) => wrong_credential(
             "If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover",
         ),
-        UnlockError::NoSuchSlot(Secret::Passphrase) => wrong_credential(
+        UnlockError::NoSuchSlot(SlotKind::Passphrase(())) => wrong_credential(
             "Set KEYVAULT_KEY_FILE to a key file that opens it, or set a passphrase with `keyvault vault recover`.",
         ),
-        UnlockError::Wrong(Secret::KeyFile) | UnlockError::NoSuchSlot(_) => wrong_credential(SLOTS),
+        UnlockError::Wrong(SlotKind::KeyFile) | UnlockError::NoSuchSlot(_) => wrong_credential(SLOTS),
         UnlockError::NotACode => {
             wrong_credential("0 and O are the same, as are 1, I and L. The last group is a checksum.")
         }
