@@ -89,7 +89,7 @@ impl Update {
                     "change": label.change, "written": false,
                 }))?;
             } else {
-                context.ui.note(&format!("{} is up to date.", self.file.display()));
+                context.ui.confirm(&format!("{} is up to date.", self.file.display()))?;
             }
             return Ok(code::DONE);
         }
@@ -120,12 +120,19 @@ fn answer(context: &Context, file: &Path, token: &TokenName, bundled: &Bundled) 
             "change": bundled.change, "written": true,
         }))?;
     } else {
-        context.ui.note(&format!(
+        let to_stdout = file == Path::new("-");
+        let text = format!(
             "{} holds {} for token `{token}`, at change {}.",
-            if file == Path::new("-") { Path::new("The bundle") } else { file }.display(),
+            if to_stdout { Path::new("The bundle") } else { file }.display(),
             view::counted(bundled.keys, "key"),
             bundled.change
-        ));
+        );
+        // The bundle itself is alone on stdout.
+        if to_stdout {
+            context.ui.note(&text);
+        } else {
+            context.ui.confirm(&text)?;
+        }
     }
     Ok(code::DONE)
 }

@@ -43,7 +43,7 @@ impl Copy {
         if context.ui.json {
             context.ui.print_json(&KeyJson::all([&key], now))?;
         } else {
-            context.ui.confirm_facts(&view::facts(&key, now, &context.ui))?;
+            context.ui.confirm(&format!("{new} is a copy of {name}; {}", view::in_a_line(&key, now)))?;
         }
         Ok(code::DONE)
     }

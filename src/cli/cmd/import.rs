@@ -209,7 +209,7 @@ impl Import {
             return Ok(code::DONE);
         }
         let verb = if self.dry_run { "Would import" } else { "Imported" };
-        ui.note(&format!("{verb} {shown}: {}.", counted(imported)));
+        ui.confirm(&format!("{verb} {shown}: {}.", counted(imported)))?;
         if self.prefix.is_none() && !naming.prefix.is_empty() {
             let example =
                 [&imported.created, &imported.replaced, &imported.skipped].into_iter().flatten().next();

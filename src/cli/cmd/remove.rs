@@ -56,14 +56,14 @@ impl Remove {
             let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
                 key::wipe(vault, access, world, &self.names)
             })?;
-            tell(context, "Wiped", wiped.iter().map(|key| (key, None)))
+            tell(context, "wiped", wiped.iter().map(|key| (key, None)))
         } else {
             let removed =
                 context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
                     key::remove(vault, access, world, &self.names)
                 })?;
             let until = |removed: &RemovedKey| Some(removed.until());
-            tell(context, "Removed", removed.iter().map(|removed| (&removed.key, until(removed))))
+            tell(context, "removed", removed.iter().map(|removed| (&removed.key, until(removed))))
         };
         mentions::warn_of(context, &self.names, None);
         told
@@ -107,11 +107,11 @@ fn tell<'k>(
         return Ok(code::DONE);
     }
     for (key, until) in keys {
+        let name = &key.name;
         let versions = view::counted(key.versions.len(), "version");
-        let back = until.map(|until| {
-            format!("\n`keyvault undelete {}` brings it back until {}.", key.name, time::local(until))
-        });
-        context.ui.note(&format!("{deed} `{}` with {versions}.{}", key.name, back.unwrap_or_default()));
+        let back = until
+            .map(|until| format!("; `keyvault undelete {name}` brings it back until {}", time::local(until)));
+        context.ui.confirm(&format!("{name} is {deed} with {versions}{}", back.unwrap_or_default()))?;
     }
     Ok(code::DONE)
 }

@@ -70,10 +70,12 @@ impl Rotate {
         let path = vault.path().to_owned();
         let due = key::due(&mut vault, &access, &which, now).map_err(|error| Failure::of(error, &path))?;
         if due.is_empty() {
-            context.ui.note(match which {
-                Which::Scopes(_) => "Every key with this scope is revoked. Nothing was changed.",
-                Which::Names(_) | Which::Expired => "No keys are due. Nothing was changed.",
-            });
+            if !context.ui.json {
+                context.ui.confirm(match which {
+                    Which::Scopes(_) => "Every key with this scope is revoked. Nothing was changed.",
+                    Which::Names(_) | Which::Expired => "No keys are due. Nothing was changed.",
+                })?;
+            }
             return answer(context, &[], false);
         }
         let value = self.value(context, &which, &due)?;

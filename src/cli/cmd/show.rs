@@ -222,7 +222,7 @@ impl Show {
             let then = clears.map_or_else(String::new, |seconds| {
                 format!(" The clipboard is cleared in {}.", time::exact(seconds))
             });
-            context.ui.note(&format!("Copied `{name}` with {}.{then}", clipboard.described()));
+            context.ui.confirm(&format!("Copied `{name}` with {}.{then}", clipboard.described()))?;
         }
         Ok(code::DONE)
     }
@@ -297,7 +297,7 @@ fn print(
             None => json,
         })?;
     } else {
-        let facts = view::facts_with(key, value, context.now(), &context.ui);
+        let facts = view::facts(key, value, context.now(), &context.ui);
         context.ui.data(facts.as_bytes())?;
     }
     Ok(code::DONE)

@@ -364,23 +364,22 @@ fn show(context: &Context, name: &TokenName, tokens: &[Listed]) -> Result<u8, Fa
         return Ok(code::DONE);
     }
     let record = &token.record;
-    let at = |moment: Moment| format!("{} ({})", time::local(moment), time::relative(moment, now));
+    let at = |moment: Moment| view::when(moment, now);
+    let (status, style) = view::status_word(record.status(now));
     let facts = [
-        ("name", record.name.to_string()),
-        ("status", record.status(now).name().to_owned()),
+        ("name", ui.on_out(output::STRONG, record.name.as_str())),
         ("scopes", view::joined(record.rule.scopes.iter())),
         ("keys", view::joined(token.granted.iter())),
+        ("status", ui.on_out(style, status)),
         ("created", format!("{} by {}", at(record.created), output::harmless_line(&record.made_by))),
         ("expires", record.expires.map_or("never".to_owned(), at)),
         ("reads", token.reads.len().to_string()),
     ];
-    for (name, fact) in facts {
-        ui.line(&format!("{name:<9}{}", if fact.is_empty() { "-" } else { &fact }))?;
-    }
     let skipped = token.reads.len().saturating_sub(SHOWN);
-    for (seq, read) in (token.before..).zip(&token.reads).skip(skipped) {
-        ui.line(&event::line(&Of::Token(record.name.clone(), seq), read))?;
-    }
+    let reads = (token.before..).zip(&token.reads).skip(skipped);
+    let lines: Vec<_> =
+        reads.map(|(seq, read)| event::Line::of(&Of::Token(record.name.clone(), seq), read)).collect();
+    ui.data((view::card(facts) + &event::text(&lines)).as_bytes())?;
     faults(context, std::slice::from_ref(token));
     Ok(code::DONE)
 }

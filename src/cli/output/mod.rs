@@ -100,12 +100,7 @@ impl Ui {
 
     /// A line on stdout that confirms a change. What `--quiet` leaves out is in the exit code.
     pub(in crate::cli) fn confirm(&self, text: &str) -> Result<(), Failure> {
-        if self.quiet { Ok(()) } else { self.line(text) }
-    }
-
-    /// [`Self::confirm`] for the facts of changed keys, lines that are laid out already.
-    pub(in crate::cli) fn confirm_facts(&self, facts: &str) -> Result<(), Failure> {
-        if self.quiet { Ok(()) } else { self.data(facts.as_bytes()) }
+        if self.quiet { Ok(()) } else { self.line(&harmless(text)) }
     }
 
     /// A line on stderr, made harmless; not with `--quiet`.
@@ -291,16 +286,12 @@ pub(crate) fn terminal_width() -> u16 {
 /// indented already are commands to copy or lists, and stay whole.
 fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
     let columns = columns_of(stream).unwrap_or(0);
-    let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
-        .initial_indent(indent)
-        .subsequent_indent(indent)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     let lines = text.split('\n').map(|line| {
-        if columns == 0 || line.starts_with("  ") {
-            format!("{indent}{line}")
+        let line = format!("{indent}{line}");
+        if line.get(indent.len()..).is_some_and(|line| line.starts_with("  ")) {
+            line
         } else {
-            textwrap::fill(line, &options)
+            hanging_at(&line, indent.len(), columns)
         }
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -331,11 +322,64 @@ pub(super) fn hanging_at(line: &str, column: usize, columns: u16) -> String {
         return line.to_owned();
     }
     let indent = " ".repeat(column);
+    let (blanks, text) = line.split_at(line.len() - line.trim_start().len());
     let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
+        .initial_indent(blanks)
         .subsequent_indent(&indent)
         .break_words(false)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::fill(line, &options)
+    loosened(&textwrap::fill(&commands_whole(text), &options))
+}
+
+/// A text in lines of so many columns. A longer word is broken if `break_words` says so, and a command never is.
+pub(super) fn broken_at(text: &str, columns: usize, break_words: bool) -> Vec<String> {
+    let options = textwrap::Options::new(columns)
+        .break_words(break_words)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(&commands_whole(text), &options).iter().map(|line| loosened(line)).collect()
+}
+
+/// In the place of a blank at which no line may end.
+const FIRM_BLANK: &str = "\u{a0}";
+
+/// How commands to paste begin where no backticks surround them: behind a colon or a parenthesis, or alone in a line.
+const COMMANDS: [&str; 10] =
+    ["keyvault ", "chmod ", "sudo ", "mv ", "cp ", "rm ", "sed ", "mkdir ", "--", "source "];
+
+/// The text with firm blanks within commands: those in backticks, and those that follow a colon or parenthesis.
+fn commands_whole(text: &str) -> String {
+    let begins = |text: &str| COMMANDS.iter().any(|command| text.starts_with(command));
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    if begins(text.trim_start()) && !text.contains('`') {
+        let (blanks, command) = text.split_at(text.len() - text.trim_start().len());
+        return format!("{blanks}{}", command.replace(' ', FIRM_BLANK));
+    }
+    while let Some(at) = rest.find(['`', ':', '(']) {
+        let (before, found) = rest.split_at(at);
+        let (mark, behind) = found.split_at(1);
+        whole += before;
+        whole += mark;
+        rest = behind;
+        let command = match mark {
+            "`" => behind.find('`').map_or("", |end| behind.get(..=end).unwrap_or_default()),
+            "(" if begins(behind) => behind.split([')', ';']).next().unwrap_or_default(),
+            ":" if behind.strip_prefix(' ').is_some_and(begins) => {
+                whole.push(' ');
+                rest = behind.trim_start();
+                rest.split(". ").next().and_then(|text| text.split(", ").next()).unwrap_or_default()
+            }
+            _ => "",
+        };
+        whole += &command.replace(' ', FIRM_BLANK);
+        rest = rest.get(command.len()..).unwrap_or_default();
+    }
+    whole + rest
+}
+
+/// The text with blanks again.
+fn loosened(text: &str) -> String {
+    text.replace(FIRM_BLANK, " ")
 }
 
 fn harmless_bytes(bytes: &[u8], shown: &mut SecretWriter) {

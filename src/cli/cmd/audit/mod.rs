@@ -105,16 +105,17 @@ impl ShowLog {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
         let since = self.since.and_then(|since| since.resolve(context.now()));
-        let mut lines = VecDeque::new();
+        let (mut lines, mut objects) = (VecDeque::new(), VecDeque::new());
         let mut show = |of: &Of, event: &Event| {
             if self.wants(of, event, since) {
-                lines.push_back(if context.ui.json {
-                    event::json(of, event).to_string()
+                if context.ui.json {
+                    objects.push_back(event::json(of, event).to_string() + "\n");
                 } else {
-                    event::line(of, event)
-                });
-                if self.last.is_some_and(|last| lines.len() > last) {
+                    lines.push_back(event::Line::of(of, event));
+                }
+                if self.last.is_some_and(|last| lines.len().max(objects.len()) > last) {
                     lines.pop_front();
+                    objects.pop_front();
                 }
             }
         };
@@ -126,16 +127,12 @@ impl ShowLog {
         }
         if self.reverse {
             lines.make_contiguous().reverse();
-        }
-        let mut text = String::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
-        for line in lines {
-            text += &line;
-            text.push('\n');
+            objects.make_contiguous().reverse();
         }
         if context.ui.json {
-            context.ui.json_lines(text.as_bytes())?;
+            context.ui.json_lines(Vec::from(objects).concat().as_bytes())?;
         } else {
-            context.ui.paged(&text)?;
+            context.ui.paged(&event::text(&lines))?;
         }
         Ok(code::DONE)
     }
@@ -289,16 +286,18 @@ impl Import {
             context.ui.warn(&format!("Skipped {reads} by tokens of another vault."));
         }
         if imported.new.is_empty() {
-            context.ui.note(match (imported.known, imported.unknown + imported.of_other_vaults, done) {
-                (0, 0, code::DONE) => "The file contains no reads.",
-                (_, 0, code::DONE) => "Nothing new: every read in the file was imported before.",
-                (1.., _, code::DONE) => "Nothing new: every other read in the file was imported before.",
-                _ => "Nothing new was imported.",
-            });
+            context.ui.confirm(
+                match (imported.known, imported.unknown + imported.of_other_vaults, done) {
+                    (0, 0, code::DONE) => "The file contains no reads.",
+                    (_, 0, code::DONE) => "Nothing new: every read in the file was imported before.",
+                    (1.., _, code::DONE) => "Nothing new: every other read in the file was imported before.",
+                    _ => "Nothing new was imported.",
+                },
+            )?;
         } else {
             for (name, count) in &imported.new {
                 let reads = view::counted(*count, "new read");
-                context.ui.note(&format!("Imported {reads} by token `{name}`."));
+                context.ui.confirm(&format!("Imported {reads} by token `{name}`."))?;
             }
         }
         Ok(done)

@@ -89,7 +89,7 @@ impl Add {
                 "keys": [{ "variable": variable.as_str(), "name": name.as_str() }],
             }))?;
         } else {
-            context.ui.note(&format!("{shown}: {variable} <- {name}"));
+            context.ui.confirm(&format!("{shown}: {variable} <- {name}"))?;
             if matches!(known, Known::Missing) {
                 context.ui.warn(&format!("No key `{name}` yet. Add it: keyvault add {name}"));
             }

@@ -245,7 +245,7 @@ impl Init {
                 "Left out because a project file may not set them: {names}. Set them in the shell."
             ));
         }
-        ui.note(&format!("Wrote {}.", output::harmless_line(&found.path.display().to_string())));
+        ui.confirm(&format!("Wrote {}.", output::harmless_line(&found.path.display().to_string())))?;
         if entries.is_empty() {
             ui.note("Add a key to it with `keyvault project add NAME`.");
             return Ok(code::DONE);
@@ -254,7 +254,7 @@ impl Init {
             let files: Vec<_> = read.files.iter().map(PathBuf::as_path).collect();
             let names = files.iter().map(|path| output::harmless_line(&path.display().to_string()));
             let names = names.collect::<Vec<_>>().join(", ");
-            ui.note(&format!("Imported {names}: {}.", import::counted(imported)));
+            ui.confirm(&format!("Imported {names}: {}.", import::counted(imported)))?;
             import::advise_to_delete(context, &files, !read.incomplete);
             ui.note("Next: keyvault exec -- COMMAND");
         } else {

@@ -51,7 +51,7 @@ impl Trust {
                 )?;
             } else {
                 let rest = if was { "is no longer trusted" } else { "was not trusted" };
-                context.ui.note(&format!("{shown} {rest}."));
+                context.ui.confirm(&format!("{shown} {rest}."))?;
             }
             return Ok(code::DONE);
         }
@@ -80,9 +80,9 @@ impl Trust {
                 "folder": folder.to_string_lossy(), "trusted": true, "uid": uid, "changed": true,
             }))?;
         } else {
-            context
-                .ui
-                .note(&format!("Project files of user {name}({uid}) below {shown} are read from now on."));
+            context.ui.confirm(&format!(
+                "Project files of user {name}({uid}) below {shown} are read from now on."
+            ))?;
         }
         Ok(code::DONE)
     }

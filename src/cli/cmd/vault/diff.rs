@@ -75,7 +75,7 @@ impl Diff {
             }))?;
             return Ok(code::DONE);
         }
-        context.ui.note(&summary(&comparison, &self.other));
+        context.ui.line(&summary(&comparison, &self.other))?;
         if !comparison.keys.is_empty() {
             context.ui.data(table(&comparison, now, context).as_bytes())?;
         }
