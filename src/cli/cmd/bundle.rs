@@ -8,7 +8,7 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
 use crate::cli::errors::{Failure, code};
-use crate::cli::output::view;
+use crate::cli::output::{self, view};
 use keyvault_core::name::TokenName;
 use keyvault_os::fs::private::{self, open_secret_file};
 use keyvault_vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError, token};
@@ -59,7 +59,12 @@ impl Create {
         }
         if !to_stdout && std::fs::symlink_metadata(&self.output).is_ok() {
             let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-            return Err(Failure::making(&self.output, &exists));
+            let failure = Failure::making(&self.output, &exists);
+            let hint = format!(
+                "To update a bundle: keyvault bundle update {}\nOtherwise choose another name.",
+                output::quoted(&self.output)
+            );
+            return Err(Failure { hint: Some(hint), ..failure });
         }
         let (mut vault, access) = context.open_with_access()?;
         let bundled = make(context, &mut vault, &access, &self.token)?;

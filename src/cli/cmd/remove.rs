@@ -11,7 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::{time, view};
 use crate::cli::prompt;
-use keyvault_core::name::{KeyName, MAX_NAME};
+use keyvault_core::name::{KeyName, MAX_NAME, similar};
 
 /// Remove keys.
 ///
@@ -48,6 +48,12 @@ impl Remove {
             self.find(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
         }
         if !self.yes {
+            context.ui.say(if self.wipe {
+                "The values are destroyed at once, and nothing brings them back but a backup. Without `--wipe`, \
+                 `keyvault undelete NAME` does for 30 days."
+            } else {
+                "For 30 days, `keyvault undelete NAME` brings a removed key back."
+            });
             for name in &self.names {
                 self.confirm(context, name)?;
             }
@@ -76,7 +82,7 @@ impl Remove {
         };
         let is_removed =
             self.wipe && key::removed_names(vault, access).map_or(true, |removed| removed.contains(name));
-        if is_removed { Ok(()) } else { Err(error) }
+        if is_removed { Ok(()) } else { Err(certain(error)) }
     }
 
     fn confirm(&self, context: &Context, name: &KeyName) -> Result<(), Failure> {
@@ -90,6 +96,19 @@ impl Remove {
             "Nothing was removed.",
             Some("Type the name as `keyvault list` shows it, or use `--yes` to remove without being asked."),
         ))
+    }
+}
+
+/// The error with a suggestion only where the name has a slip of the fingers: what is merely alike must not be destroyed.
+pub(super) fn certain(error: VaultError) -> VaultError {
+    match error {
+        VaultError::NoSuchKeys { missing, near, removed } => {
+            let is_slip = |near: &KeyName| {
+                missing.first().is_some_and(|wanted| similar::is_slip(wanted.as_str(), near.as_str()))
+            };
+            VaultError::NoSuchKeys { near: near.filter(is_slip), missing, removed }
+        }
+        error => error,
     }
 }
 

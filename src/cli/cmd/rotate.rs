@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use super::add;
+use super::revoke::opened_by;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -13,7 +14,7 @@ use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
 use crate::cli::value;
 use keyvault_core::name::{KeyName, Scope};
-use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key};
+use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key, token};
 
 /// Give keys new values.
 ///
@@ -81,6 +82,13 @@ impl Rotate {
         let value = self.value(context, &which, &due)?;
         let keys = rotate(context, &mut vault, &access, &which, value.as_ref(), terms)?;
         let answered = answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))?;
+        let tokens = token::granted(&mut vault, &access, &keys).unwrap_or_default();
+        if !tokens.is_empty() && !context.ui.json {
+            let (opens, their) = opened_by(&tokens, keys.len());
+            context.ui.note(&format!(
+                "{opens}: {their} bundles still hold the old value. Update each: keyvault bundle update FILE"
+            ));
+        }
         if let Some(size) = value.and_then(|new| value::size_in_lines(new.value.expose())) {
             context.ui.note(&size);
         }

@@ -14,6 +14,7 @@ use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
 use keyvault_core::clock::Moment;
+use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{KeyName, Scope, TokenName};
 use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenEdit, TokenKind, TokenRecord, Vault};
 
@@ -135,7 +136,11 @@ impl Create {
         let issued = context.with_world(|world| {
             token::create(&mut vault, &access, world, &new).map_err(|error| Failure::of(error, &path))
         })?;
-        print_issued(context, &issued)
+        let printed = print_issued(context, &issued)?;
+        if !context.ui.json {
+            warn_of_empty_scopes(context, &mut vault, &access, &issued.empty_scopes);
+        }
+        Ok(printed)
     }
 }
 
@@ -161,11 +166,7 @@ impl Edit {
                 .map_err(|error| Failure::of(error, &path))
         })?;
         show(context, &self.name, &tokens_in(context, &mut vault, &access)?)?;
-        for scope in &edited.empty_scopes {
-            context.ui.warn(&format!(
-                "No key has the scope `{scope}` yet. The token will open the keys that get it."
-            ));
-        }
+        warn_of_empty_scopes(context, &mut vault, &access, &edited.empty_scopes);
         for key in &edited.still_granted {
             context.ui.warn(&format!("A scope of token `{}` still grants it `{key}`.", self.name));
         }
@@ -186,6 +187,9 @@ impl Renew {
             token::renew(&mut vault, &access, world, &self.name).map_err(|error| Failure::of(error, &path))
         })?;
         print_issued(context, &issued)?;
+        if !context.ui.json {
+            warn_of_empty_scopes(context, &mut vault, &access, &issued.empty_scopes);
+        }
         let granted: Vec<_> = issued.granted.iter().map(KeyName::as_str).collect();
         if !context.ui.json && !granted.is_empty() {
             let leaked = "Anyone with the old token and a copy of the vault can still read today's values. If it leaked:";
@@ -224,10 +228,22 @@ fn print_issued(context: &Context, issued: &Issued) -> Result<u8, Failure> {
         TokenKind::Bearer | TokenKind::Session => opens,
     };
     ui.note(&format!("{opens} It is shown only once: store it where KEYVAULT_TOKEN is set."));
-    for scope in &issued.empty_scopes {
-        ui.warn(&format!("No key has the scope `{scope}` yet. The token will open the keys that get it."));
-    }
     Ok(code::DONE)
+}
+
+/// Names scopes that no key has, and those that were probably meant.
+fn warn_of_empty_scopes(context: &Context, vault: &mut Vault, access: &Access, empty: &[Scope]) {
+    if empty.is_empty() {
+        return;
+    }
+    let names = key::names(vault, access).unwrap_or_default();
+    for scope in empty {
+        let near = names.scope_like(scope).map(|near| format!(" Did you mean `{near}`?"));
+        context.ui.warn(&format!(
+            "No key has the scope `{scope}` yet.{} Any key that gets the scope later is granted to the token.",
+            near.unwrap_or_default()
+        ));
+    }
 }
 
 /// The token is made by then, and nobody has it.
@@ -354,7 +370,9 @@ impl Show {
 fn show(context: &Context, name: &TokenName, tokens: &[Listed]) -> Result<u8, Failure> {
     const SHOWN: usize = 10;
     let Some(token) = tokens.iter().find(|token| token.record.name == *name) else {
-        let error = keyvault_vault::TokenError::Missing(name.clone());
+        let known = tokens.iter().map(|token| &token.record.name);
+        let near = nearest(known, name.as_str(), |known| known.as_str()).cloned();
+        let error = keyvault_vault::TokenError::Missing { name: name.clone(), near };
         return Err(Failure::of(error.into(), std::path::Path::new("the vault")));
     };
     let now = context.now();

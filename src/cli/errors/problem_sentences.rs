@@ -117,7 +117,7 @@ fn refusal(refusal: &Refusal) -> Failure {
     let bearers: Vec<_> = problems.iter().filter_map(ungranted_to).collect();
     let limited = bearers.iter().any(|to| to.kind == TokenKind::Session);
     let token = bearers.iter().find(|to| to.kind != TokenKind::Session);
-    let see_token = token.map(|to| format!("The vault's owner can see what token `{0}` opens with `keyvault token show {0}`, and grant it more with `keyvault token edit {0}`.", to.name));
+    let see_token = token.map(|to| not_granted_remedy(to, problems));
     // These lines hold their own remedy.
     let only_swapped = problems
         .iter()
@@ -203,6 +203,33 @@ fn ungranted_to(problem: &Problem) -> Option<&GrantedTo> {
         Problem::Asked { problem, .. } => ungranted_to(problem),
         Problem::NotGranted { to, .. } => Some(to),
         Problem::NoSuchScope { to, .. } => to.as_ref(),
+        _ => None,
+    }
+}
+
+/// The way out for a token's bearer, and for the vault's owner.
+fn not_granted_remedy(to: &GrantedTo, problems: &[Problem]) -> String {
+    const NAMED: usize = 3;
+    let name = &to.name;
+    let mut keys: Vec<_> =
+        problems.iter().filter_map(ungranted_key).map(|key| format!(" --key {key}")).collect();
+    keys.dedup();
+    let keys =
+        if keys.is_empty() || keys.len() > NAMED { " --scope SCOPE".to_owned() } else { keys.concat() };
+    format!(
+        "Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.\n\
+         Or have the vault's owner grant it more, and update its bundle if it has one:\n  \
+         keyvault token edit {name}{keys}\n  \
+         keyvault bundle update FILE"
+    )
+}
+
+fn ungranted_key(problem: &Problem) -> Option<&KeyName> {
+    match problem {
+        Problem::Asked { problem, .. } => ungranted_key(problem),
+        Problem::NotGranted { wanted, near, .. } if !hides_its_name(from_ref(wanted), near.as_ref()) => {
+            Some(wanted)
+        }
         _ => None,
     }
 }

@@ -14,6 +14,15 @@ pub fn nearest<T>(known: impl IntoIterator<Item = T>, wanted: &str, text: impl F
         .map(|(_, name)| name)
 }
 
+/// Returns `true` if one text is the other with a slip of the fingers: a character too many, too few, or another, or two
+/// exchanged; in a long text, two of these.
+#[must_use]
+pub fn is_slip(wanted: &str, known: &str) -> bool {
+    const LONG: usize = 12;
+    let most = if wanted.len().min(known.len()) < LONG { 1 } else { 2 };
+    strsim::osa_distance(wanted, known) <= most
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,5 +35,11 @@ mod tests {
         assert_eq!(near("prd", &["dev", "prod"]), Some("prod"));
         assert_eq!(near("app/db", &["app/mail"]), None);
         assert_eq!(near("anything", &[]), None);
+    }
+
+    #[test]
+    fn a_slip_is_stricter_than_likeness() {
+        assert!(is_slip("stripe/lvie", "stripe/live") && is_slip("prd", "prod"));
+        assert!(!is_slip("db/prod", "db/prod2b") && !is_slip("shop/STRIPE_KEY", "shop/STRIPE_PUBLIC_KEY"));
     }
 }

@@ -5,7 +5,7 @@ mod export;
 
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
-use keyvault_vault::{check, token};
+use keyvault_vault::{check, key, token};
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -106,7 +106,9 @@ impl ShowLog {
         let path = vault.path().to_owned();
         let since = self.since.and_then(|since| since.resolve(context.now()));
         let (mut lines, mut objects) = (VecDeque::new(), VecDeque::new());
+        let mut named = self.key.is_none();
         let mut show = |of: &Of, event: &Event| {
+            named |= self.key.as_ref().is_some_and(|key| names_key(event, key));
             if self.wants(of, event, since) {
                 if context.ui.json {
                     objects.push_back(event::json(of, event).to_string() + "\n");
@@ -122,6 +124,13 @@ impl ShowLog {
         let broken =
             token::whole_log(&mut vault, &access, &mut show).map_err(|error| Failure::of(error, &path))?;
         tell_broken(context, &broken);
+        // A name that neither an entry nor a key has is a slip; a removed or renamed key has its entries.
+        if let Some(name) = self.key.as_ref().filter(|_| !named) {
+            key::show(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
+        }
+        if let Some(name) = self.token.as_ref().filter(|_| lines.is_empty() && objects.is_empty()) {
+            token::exists(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
+        }
         if lines.is_empty() && !context.ui.json {
             context.ui.note("No matching entries.");
         }
@@ -138,17 +147,17 @@ impl ShowLog {
     }
 
     fn wants(&self, of: &Of, event: &Event, since: Option<Moment>) -> bool {
-        let names_key = |name: &KeyName| {
-            event.keys.iter().any(|key| key.name == name.as_str())
-                || event.get() == Some(Renamed(name.clone()))
-        };
         let token = |wanted: &TokenName| matches!(of, Of::Token(name, _) if name == wanted);
         self.token.as_ref().is_none_or(token)
-            && self.key.as_ref().is_none_or(names_key)
+            && self.key.as_ref().is_none_or(|name| names_key(event, name))
             && since.is_none_or(|since| event.time >= since)
             && self.actor.as_ref().is_none_or(|actor| *actor == event.actor.user)
             && self.action.is_none_or(|action| action == event.action)
     }
+}
+
+fn names_key(event: &Event, name: &KeyName) -> bool {
+    event.keys.iter().any(|key| key.name == name.as_str()) || event.get() == Some(Renamed(name.clone()))
 }
 
 impl Verify {

@@ -126,7 +126,7 @@ impl Init {
         let parsed = exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, &shown))?;
         let imports = self.import && !is_example(path);
         if imports {
-            import::point_out(context, &parsed, &shown);
+            import::point_out(context, &parsed, &shown, Some(&|_| "NAME".to_owned()));
             read.files.push(path.to_owned());
             read.incomplete |= !parsed.strays.is_empty() || parsed.cut().next().is_some();
         } else {

@@ -22,7 +22,7 @@
 
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -76,6 +76,27 @@ pub enum PromptError {
 #[must_use]
 pub fn has_terminal() -> bool {
     open_output().is_ok()
+}
+
+/// Returns `true` if the standard streams are those of a command that a person runs and waits for: one of them is a
+/// terminal, and input was not ruled out with /dev/null while the output goes elsewhere. A question of a script's or an
+/// editor's command would appear in the middle of something else.
+#[must_use]
+pub fn someone_looks() -> bool {
+    let is_terminal = [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()];
+    match is_terminal {
+        [true, ..] | [_, true, _] => true,
+        [_, _, true] => !is_null(io::stdin()),
+        _ => false,
+    }
+}
+
+/// Returns `true` if a stream is /dev/null.
+fn is_null(stream: impl AsFd) -> bool {
+    let (Ok(stream), Ok(null)) = (rustix::fs::fstat(stream), rustix::fs::stat("/dev/null")) else {
+        return false;
+    };
+    stream.st_rdev == null.st_rdev && stream.st_mode == null.st_mode && stream.st_ino == null.st_ino
 }
 
 /// Asks for a secret of one line, which does not appear while it is typed: at most `limit` bytes.
