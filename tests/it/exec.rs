@@ -60,7 +60,7 @@ fn an_expired_key_refuses_and_names_itself_and_the_remedy() {
     run(&world, &["--scope", "x", "--skip-expired"], SHOW).is(
         0,
         "a b none none\n",
-        "warning: Left out because they have expired: e.\n",
+        "warning: Left out, because it has expired: e.\n",
     );
     run(&world, &["--only", "e"], "echo started").fails_with(125, "
             error: Cannot release the keys:
@@ -143,22 +143,22 @@ fn no_choice_shows_the_choices_and_a_missing_separator_is_usage() {
     world.run(&["exec", "--all", "true"]).fails_with(
         125,
         "
-            error: Put `--` before the command.
-                   For example: keyvault exec --scope dev -- npm start
+        error: Put `--` before the command.
+               For example: keyvault exec --all -- true
         ",
     );
     world.run(&["exec", "--all"]).fails_with(
         125,
         "
-            error: No command given.
-                   For example: keyvault exec --scope dev -- npm start
+        error: No command given.
+               For example: keyvault exec --all -- COMMAND
         ",
     );
     world.run(&["exec", "--all", "--"]).fails_with(
         125,
         "
-            error: No command given.
-                   For example: keyvault exec --scope dev -- npm start
+        error: No command given.
+               For example: keyvault exec --all -- COMMAND
         ",
     );
 }

@@ -47,12 +47,9 @@ fn remove_needs_yes_without_a_terminal_and_the_log_remembers() {
                    Use `--yes` to confirm.
         ",
     );
-    world.run(&["remove", "a", "--yes"]).reports(
-        "
-            Removed `a` with 1 version.
-            `keyvault undelete a` brings it back until 2040-06-16 08:00.
-        ",
-    );
+    world
+        .run(&["remove", "a", "--yes"])
+        .prints("a is removed with 1 version; `keyvault undelete a` brings it back until 2040-06-16 08:00\n");
     world.run(&["show", "a"]).fails_with(
         3,
         "
@@ -139,11 +136,11 @@ fn wipe_destroys_a_key_that_was_removed_before_too() {
     world.run_with_input(&["add", "a"], "first").ok();
     world.run(&["remove", "a", "--yes"]).ok();
     world.run_with_input(&["add", "a"], "second").ok();
-    world.run(&["remove", "a", "--wipe", "--yes"]).reports("Wiped `a` with 1 version.\n");
+    world.run(&["remove", "a", "--wipe", "--yes"]).prints("a is wiped with 1 version\n");
     assert_eq!(version_rows(&world), 1);
     // No key has the name, so the removed one goes.
     world.run(&["remove", "a", "--yes"]).fails(3, "was removed");
-    world.run(&["remove", "a", "--wipe", "--yes"]).reports("Wiped `a` with 1 version.\n");
+    world.run(&["remove", "a", "--wipe", "--yes"]).prints("a is wiped with 1 version\n");
     assert_eq!(version_rows(&world), 0);
     world.run(&["remove", "a", "--wipe", "--yes"]).fails(3, "No key named `a`");
     world.run(&["vault", "check"]).ok();

@@ -63,8 +63,8 @@ fn revoked_is_refused_at_once_everywhere_and_never_returns() {
     world.run(&["rollback", "a"]).fails_with(
         6,
         "
-            error: `a` has no older version to return to.
-                   Run `keyvault history a` to see its versions.
+        error: `a` has no older version to return to.
+               A revoked version cannot come back. Give the key a new value: keyvault rotate a
         ",
     );
     world.run(&["rollback", "a", "--to", "1"]).fails_with(

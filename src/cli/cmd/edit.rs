@@ -55,10 +55,10 @@ pub(crate) struct Edit {
     /// A name for people; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
-    /// Say that the value is no secret: it is shown and not masked. Asks first
+    /// Mark the value as not secret: it is shown and not masked; asks first
     #[arg(long, conflicts_with = "no_public")]
     public: bool,
-    /// Say that the value is a secret again
+    /// Mark the value as secret again
     #[arg(long)]
     no_public: bool,
     /// Do not ask

@@ -21,10 +21,10 @@ const MAX_FILE: usize = 16 << 20;
 /// Import a .env or JSON file.
 ///
 /// Each key is named after its variable, with --prefix in front. In a project, the prefix is the project's: the name of its
-/// folder, or what the keys in its project file begin with; a variable that the project file has gets the key named there. A
+/// folder, or what the keys in its project file begin with; a variable in the project file becomes the key that the file names. A
 /// .env file is read as the npm package `dotenv` 18 reads
-/// it; lines that are no assignment are skipped and listed by number. JSON must be an object: numbers, booleans, and lists
-/// are imported as they are written, and a member of an object within it as NAME/MEMBER. All keys are imported or none.
+/// it; lines that are not assignments are skipped and listed by number. JSON must be an object: numbers, booleans, and lists
+/// are imported as they are written, and a member of a nested object is named NAME/MEMBER. All keys are imported or none.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file, or - for stdin
@@ -85,7 +85,7 @@ impl Import {
         if !settings.is_empty() {
             let settings: Vec<_> = settings.iter().map(|entry| entry.variable.as_str()).collect();
             context.ui.warn(&format!(
-                "Not imported, because the project file already sets {}: {}.",
+                "Not imported, because .keyvault.toml already sets {}: {}.",
                 if settings.len() == 1 { "it" } else { "them" },
                 output::harmless_line(&settings.join(", "))
             ));

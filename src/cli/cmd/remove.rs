@@ -15,7 +15,7 @@ use keyvault_core::name::{KeyName, MAX_NAME, similar};
 
 /// Remove keys.
 ///
-/// A removed key is released to nobody, tokens lose it, and its name is free. `keyvault undelete NAME` brings it back for 30
+/// Nothing can read a removed key, tokens lose it, and its name is free. `keyvault undelete NAME` brings it back for 30
 /// days; after them, or at once with --wipe, its values are destroyed. On a terminal, asks you to type each name; elsewhere,
 /// requires --yes. The audit log keeps a record.
 #[derive(Debug, Args)]

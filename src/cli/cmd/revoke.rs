@@ -91,22 +91,18 @@ impl Revoke {
             }
         }
         if !tokens.is_empty() {
-            let (opens, their) = opened_by(&tokens, key_records.len());
+            let bundles = bundles_of(&tokens);
             context.ui.note(&format!(
-                "{opens}: {their} bundles still hold what was revoked. Update each: keyvault bundle update FILE"
+                "{bundles} still holds what was revoked. Update it: keyvault bundle update FILE"
             ));
         }
         Ok(code::DONE)
     }
 }
 
-/// `Token `ci` opens it`, and whose bundles those are.
-pub(super) fn opened_by(tokens: &BTreeSet<TokenName>, keys: usize) -> (String, &'static str) {
+/// `Any bundle of token `ci``
+pub(super) fn bundles_of(tokens: &BTreeSet<TokenName>) -> String {
     let names = tokens.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let them = if keys == 1 { "the key" } else { "some of the keys" };
-    if tokens.len() == 1 {
-        (format!("Token {names} is granted {them}"), "its")
-    } else {
-        (format!("Tokens {names} are granted {them}"), "their")
-    }
+    let word = if tokens.len() == 1 { "token" } else { "tokens" };
+    format!("Any bundle of {word} {names}")
 }

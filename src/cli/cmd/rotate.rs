@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use super::add;
-use super::revoke::opened_by;
+use super::revoke::bundles_of;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -84,9 +84,9 @@ impl Rotate {
         let answered = answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))?;
         let tokens = token::granted(&mut vault, &access, &keys).unwrap_or_default();
         if !tokens.is_empty() && !context.ui.json {
-            let (opens, their) = opened_by(&tokens, keys.len());
+            let bundles = bundles_of(&tokens);
             context.ui.note(&format!(
-                "{opens}: {their} bundles still hold the old value. Update each: keyvault bundle update FILE"
+                "{bundles} still holds the old value. Update it: keyvault bundle update FILE"
             ));
         }
         if let Some(size) = value.and_then(|new| value::size_in_lines(new.value.expose())) {

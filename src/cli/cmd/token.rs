@@ -42,8 +42,8 @@ pub(crate) struct Create {
     /// Grant the keys with any of these scopes, separated by commas, now and later; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>, required_unless_present = "key")]
     scope: Vec<Scope>,
-    /// Grant this key; may be repeated
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
+    /// Grant these keys, separated by commas; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>)]
     key: Vec<KeyName>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", add = complete::one_of(|| complete::LIFETIMES), value_parser = time::expiry_ahead)]
@@ -74,14 +74,14 @@ pub(crate) struct Edit {
     /// Scopes to grant, separated by commas; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// Scopes to grant no longer, separated by commas; may be repeated
+    /// Scopes to stop granting, separated by commas; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     unscope: Vec<Scope>,
-    /// Grant this key by name; may be repeated
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
+    /// Keys to grant by name, separated by commas; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>)]
     key: Vec<KeyName>,
-    /// Grant this key by name no longer; may be repeated
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
+    /// Keys to stop granting by name, separated by commas; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>)]
     no_key: Vec<KeyName>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
@@ -240,7 +240,7 @@ fn warn_of_empty_scopes(context: &Context, vault: &mut Vault, access: &Access, e
     for scope in empty {
         let near = names.scope_like(scope).map(|near| format!(" Did you mean `{near}`?"));
         context.ui.warn(&format!(
-            "No key has the scope `{scope}` yet.{} Any key that gets the scope later is granted to the token.",
+            "No key has the scope `{scope}` yet.{} The token will open any key that is given this scope.",
             near.unwrap_or_default()
         ));
     }

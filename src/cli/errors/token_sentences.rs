@@ -153,7 +153,7 @@ pub(super) fn token(error: &TokenError) -> Remedy {
         }
         TokenError::BundleDamaged => damaged(format!("Create it again with `{NEW_BUNDLE}`.")),
         TokenError::NotByOwner { .. } => damaged(
-            "Nothing was released. Someone who has the token may have made it. The vault's owner can give it a new secret: keyvault token renew NAME",
+            "Nothing was released. Someone with the token may have created it. The vault's owner can give it a new secret: keyvault token renew NAME",
         ),
         TokenError::Newer { .. } => failed("Use that version or a newer one."),
         TokenError::BundleOfNone => {

@@ -98,9 +98,17 @@ impl Ui {
         self.data(format!("{}\n", fitted(text, "", rustix::stdio::stdout())).as_bytes())
     }
 
-    /// A line on stdout that confirms a change. What `--quiet` leaves out is in the exit code.
+    /// A line on stdout that confirms a change; with `--json`, where the answer is an object, on stderr. What `--quiet` leaves
+    /// out is in the exit code.
     pub(in crate::cli) fn confirm(&self, text: &str) -> Result<(), Failure> {
-        if self.quiet { Ok(()) } else { self.line(&harmless(text)) }
+        match (self.quiet, self.json) {
+            (true, _) => Ok(()),
+            (false, true) => {
+                self.say(text);
+                Ok(())
+            }
+            (false, false) => self.line(&harmless(text)),
+        }
     }
 
     /// A line on stderr, made harmless; not with `--quiet`.
@@ -297,6 +305,13 @@ fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// Text on the terminal of whoever is asked, broken between words for the first standard stream that is one.
+pub(in crate::cli) fn for_a_person(text: &str) -> String {
+    let streams = [rustix::stdio::stderr(), rustix::stdio::stdout(), rustix::stdio::stdin()];
+    let terminal = streams.into_iter().find(|stream| columns_of(stream).is_some());
+    terminal.map_or_else(|| text.to_owned(), |stream| fitted(text, "", stream))
+}
+
 /// A message whose indented lines are a list, each item broken between words as well. Commands to copy are in hints.
 fn fitted_lists(text: &str, stream: impl AsFd) -> String {
     let (first, items) = text.split_once('\n').unwrap_or((text, ""));
@@ -343,15 +358,32 @@ pub(super) fn broken_at(text: &str, columns: usize, break_words: bool) -> Vec<St
 const FIRM_BLANK: &str = "\u{a0}";
 
 /// How commands to paste begin where no backticks surround them: behind a colon or a parenthesis, or alone in a line.
-const COMMANDS: [&str; 10] =
-    ["keyvault ", "chmod ", "sudo ", "mv ", "cp ", "rm ", "sed ", "mkdir ", "--", "source "];
+const COMMANDS: [&str; 9] = ["chmod ", "sudo ", "mv ", "cp ", "rm ", "sed ", "mkdir ", "source ", "wsl "];
+
+/// Returns `true` if a text begins with a command, and not with a sentence about keyvault.
+fn begins_command(text: &str) -> bool {
+    static VERBS: OnceLock<Vec<String>> = OnceLock::new();
+    let verbs = || {
+        let groups = super::args::groups();
+        let verbs = groups.iter().flat_map(|(_, group)| group.get_subcommands());
+        verbs.map(|verb| verb.get_name().to_owned()).collect()
+    };
+    match text.strip_prefix("keyvault ") {
+        Some(rest) => {
+            let verb = rest.split([' ', ')', '.', ',']).next().unwrap_or_default();
+            VERBS.get_or_init(verbs).iter().any(|known| known == verb)
+        }
+        None => COMMANDS.iter().any(|command| text.starts_with(command)),
+    }
+}
 
 /// The text with firm blanks within commands: those in backticks, and those that follow a colon or parenthesis.
 fn commands_whole(text: &str) -> String {
-    let begins = |text: &str| COMMANDS.iter().any(|command| text.starts_with(command));
+    let option = |text: &str| text.starts_with("--");
+    let begins = |text: &str| option(text) || begins_command(text);
     let mut whole = String::with_capacity(text.len());
     let mut rest = text;
-    if begins(text.trim_start()) && !text.contains('`') {
+    if begins_command(text.trim_start()) && !text.contains('`') && !text.ends_with('.') {
         let (blanks, command) = text.split_at(text.len() - text.trim_start().len());
         return format!("{blanks}{}", command.replace(' ', FIRM_BLANK));
     }
@@ -411,6 +443,38 @@ fn push_hex(byte: u8, shown: &mut SecretWriter) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_to_paste_is_never_broken() {
+        for (line, whole) in [
+            (
+                "Extend it with `keyvault edit stripe/live --expires 30d`.",
+                "`keyvault edit stripe/live --expires 30d`.",
+            ),
+            ("Give it another name first: keyvault edit a/b --rename NEW", "keyvault edit a/b --rename NEW"),
+            (
+                "  TOKEN <- old: revoked (keyvault rotate shop/old/one), and more",
+                "(keyvault rotate shop/old/one),",
+            ),
+            (
+                "A variable, not a key; swap the sides: --as STRIPE_KEY=stripe/live/key",
+                "--as STRIPE_KEY=stripe/live/key",
+            ),
+            (
+                "chmod 600 '/home/ada/.local/share/keyvault/vault.db'",
+                "chmod 600 '/home/ada/.local/share/keyvault/vault.db'",
+            ),
+        ] {
+            let shown = hanging_at(line, 2, 40);
+            assert!(shown.lines().any(|line| line.trim() == whole || line.contains(whole)), "{shown}");
+            let prose = shown.lines().filter(|line| !line.contains(whole));
+            assert!(prose.into_iter().all(|line| line.len() <= 40), "{shown}");
+        }
+        assert_eq!(
+            hanging_at("a `b and no end of words that goes on", 0, 40),
+            "a `b and no end of words that goes on"
+        );
+    }
 
     #[test]
     fn case_36_a_value_is_never_interpreted() {

@@ -45,7 +45,7 @@ pub(crate) struct ShowLog {
     /// Entries since: 24h, 2027-01-31 or 2027-01-31T12:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = time::since)]
     since: Option<Expiry>,
-    /// Entries of this user
+    /// Entries by this user
     #[arg(long, value_name = "USER")]
     actor: Option<String>,
     /// Entries of this kind, such as exec, reveal, unlock, generate or rotate

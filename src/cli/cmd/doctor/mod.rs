@@ -26,7 +26,6 @@ use keyvault_vault::state::pin::{Memory, Pins};
 /// Checks file modes and owners, synced folders, conflict copies, stray rows, the last verified backup, rollback, slots, the keyring,
 /// kernel keys, sessions, the clock, completion, and expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Removes what a
 /// killed `exec --file` left in memory and changes nothing else. Keys and the audit log are checked only if the vault opens without a prompt.
-/// --json prints ok, and checks with check, state (ok, finding or skipped), what and remedy.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {}
 

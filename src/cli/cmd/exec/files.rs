@@ -228,5 +228,6 @@ pub(super) fn say_left_out<'o>(
         format!("{variable} ({})", why.join("; "))
     };
     let all: Vec<_> = left_out.map(one).collect();
-    context.ui.note(&format!("Left out because they are optional: {}.", all.join(", ")));
+    let they_are = if all.len() == 1 { "it is" } else { "they are" };
+    context.ui.note(&format!("Left out, because {they_are} optional: {}.", all.join(", ")));
 }

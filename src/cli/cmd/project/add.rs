@@ -61,18 +61,21 @@ impl Add {
             None => preset::profile()?,
         };
         let known = look_up(context, &name);
-        match &known {
-            Known::Withheld => return Err(project_sentences::withheld(&name)),
-            Known::Missing(missing) if !self.yes => confirm_missing(context, &name, missing)?,
-            Known::Missing(_) | Known::There(_) | Known::Locked => {}
+        if matches!(known, Known::Withheld) {
+            return Err(project_sentences::withheld(&name));
         }
-        // From before the file is read until it is written: of two that add at once neither loses its entry.
-        let approvals = gate::approvals()?;
-        let turn = gate::turn(context, &approvals)?;
         let variable = match mapped {
             Some(variable) => variable,
             None => usual_variable(&name, &known)?,
         };
+        if let Known::Missing(missing) = &known
+            && !self.yes
+        {
+            confirm_missing(context, &name, missing)?;
+        }
+        // From before the file is read until it is written: of two that add at once neither loses its entry.
+        let approvals = gate::approvals()?;
+        let turn = gate::turn(context, &approvals)?;
         let found = match Found::nearest(Believed::Trusted)? {
             Some(found) => found,
             None => init::make()?,

@@ -239,10 +239,11 @@ impl Init {
             }
         }
         if !read.left_out.is_empty() {
+            let them = if read.left_out.len() == 1 { "it" } else { "them" };
             let names =
                 read.left_out.iter().map(|name| output::harmless_line(name)).collect::<Vec<_>>().join(", ");
             ui.warn(&format!(
-                "Left out because a project file may not set them: {names}. Set them in the shell."
+                "Left out, because a project file may not set {them}: {names}. Set {them} in the shell."
             ));
         }
         ui.confirm(&format!("Wrote {}.", output::harmless_line(&found.path.display().to_string())))?;

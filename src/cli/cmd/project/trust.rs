@@ -15,8 +15,7 @@ use keyvault_os::process::actor::User;
 
 /// Read the project files of a folder that belongs to another user.
 ///
-/// Such files are refused otherwise, because their author is not you. The trust holds for this folder, all below it, and its
-/// owner of today. What a file there asks for has to be approved as anywhere. With a token no trust is needed: its grants
+/// Such files are refused otherwise, because their author is not you. The trust applies to this folder and everything below it, as long as its owner stays the same. Keys that a file there asks for still have to be approved. With a token no trust is needed: its grants
 /// decide.
 #[derive(Debug, Args)]
 pub(crate) struct Trust {
@@ -26,7 +25,7 @@ pub(crate) struct Trust {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Trust it no longer
+    /// Withdraw the trust
     #[arg(long, conflicts_with = "yes")]
     withdraw: bool,
 }
