@@ -153,7 +153,7 @@ fn with_dashes(error: &clap::Error, arguments: &[OsString]) -> String {
         Some(mut words) => {
             words.retain(|word| *word != "--");
             let command = at(&words).map(|at| words.split_off(at)).unwrap_or_default();
-            (words, if command.is_empty() { vec!["COMMAND"] } else { command })
+            (words, if command.is_empty() { vec!["npm", "start"] } else { command })
         }
         None => (vec!["exec"], vec!["COMMAND"]),
     };

@@ -124,7 +124,7 @@ fn a_command_without_dashes_is_shown_with_them() {
     };
     assert_eq!(example(&["npm", "start"]), "For example: keyvault exec --only NAME -- npm start");
     assert_eq!(example(&["--all", "npm", "start"]), "For example: keyvault exec --all -- npm start");
-    assert_eq!(example(&["--scope", "dev"]), "For example: keyvault exec --scope dev -- COMMAND");
+    assert_eq!(example(&["--scope", "dev"]), "For example: keyvault exec --scope dev -- npm start");
     assert_eq!(
         example(&["login", "ghp_16C7e42F292c6912E7710c838347Ae178B4a"]),
         "For example: keyvault exec --only NAME -- COMMAND"

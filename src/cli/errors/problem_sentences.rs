@@ -227,7 +227,8 @@ fn not_granted_remedy(to: &GrantedTo, problems: &[Problem]) -> String {
 fn ungranted_key(problem: &Problem) -> Option<&KeyName> {
     match problem {
         Problem::Asked { problem, .. } => ungranted_key(problem),
-        Problem::NotGranted { wanted, near, .. } if !hides_its_name(from_ref(wanted), near.as_ref()) => {
+        // One that is like another was probably not meant.
+        Problem::NotGranted { wanted, near: None, .. } if !hides_its_name(from_ref(wanted), None) => {
             Some(wanted)
         }
         _ => None,

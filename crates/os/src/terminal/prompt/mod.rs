@@ -78,17 +78,11 @@ pub fn has_terminal() -> bool {
     open_output().is_ok()
 }
 
-/// Returns `true` if the standard streams are those of a command that a person runs and waits for: one of them is a
-/// terminal, and input was not ruled out with /dev/null while the output goes elsewhere. A question of a script's or an
-/// editor's command would appear in the middle of something else.
+/// Returns `true` if the command is told not to ask: it reads /dev/null and does not write to a terminal, as in a script
+/// or a job in the background. With any other input, `keyvault export > file` among them, it may ask.
 #[must_use]
-pub fn someone_looks() -> bool {
-    let is_terminal = [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()];
-    match is_terminal {
-        [true, ..] | [_, true, _] => true,
-        [_, _, true] => !is_null(io::stdin()),
-        _ => false,
-    }
+pub fn input_is_ruled_out() -> bool {
+    !io::stdout().is_terminal() && is_null(io::stdin())
 }
 
 /// Returns `true` if a stream is /dev/null.
@@ -96,7 +90,7 @@ fn is_null(stream: impl AsFd) -> bool {
     let (Ok(stream), Ok(null)) = (rustix::fs::fstat(stream), rustix::fs::stat("/dev/null")) else {
         return false;
     };
-    stream.st_rdev == null.st_rdev && stream.st_mode == null.st_mode && stream.st_ino == null.st_ino
+    (stream.st_mode, stream.st_rdev) == (null.st_mode, null.st_rdev)
 }
 
 /// Asks for a secret of one line, which does not appear while it is typed: at most `limit` bytes.
