@@ -12,9 +12,9 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
     world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).fails_with(
         6,
         "
-        error: keys.kvb already exists and was not changed.
-               To update a bundle: keyvault bundle update 'keys.kvb'
-               Otherwise choose another name.
+            error: keys.kvb already exists and was not changed.
+                   To update a bundle: keyvault bundle update 'keys.kvb'
+                   Otherwise choose another name.
         ",
     );
     let away = World::empty();

@@ -9,7 +9,7 @@ use crate::harness::{World, days, hours};
 const REFUSED: &str = "
     error: Cannot release the keys:
       a: disabled
-           Enable disabled keys (`keyvault enable NAME`), or leave them out (`--skip-expired`).
+           Enable disabled keys (`keyvault enable a`), or leave them out (`--skip-expired`).
 ";
 
 /// The keys of [`with_keys`] in a vault that each command unlocks by itself.

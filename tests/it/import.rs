@@ -58,9 +58,9 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
         0,
         "Imported b.env: 1 new, 1 unchanged.\n",
         "
-        The file still contains the plaintext values. Once everything works without it, delete it:
-          rm 'b.env'
-        If git tracks it, also run `git rm --cached 'b.env'` and rotate the keys that were pushed.
+            The file still contains the plaintext values. Once everything works without it, delete it:
+              rm 'b.env'
+            If git tracks it, also run `git rm --cached 'b.env'` and rotate the keys that were pushed.
         ",
     );
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2", "C": "4"}));
@@ -68,9 +68,9 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
         0,
         "Imported b.env: 2 updated.\n",
         "
-        The file still contains the plaintext values. Once everything works without it, delete it:
-          rm 'b.env'
-        If git tracks it, also run `git rm --cached 'b.env'` and rotate the keys that were pushed.
+            The file still contains the plaintext values. Once everything works without it, delete it:
+              rm 'b.env'
+            If git tracks it, also run `git rm --cached 'b.env'` and rotate the keys that were pushed.
         ",
     );
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "3", "C": "4"}));
@@ -108,9 +108,9 @@ fn dangerous_variables_are_skipped_and_listed_and_references_are_pointed_out() {
     world
         .run_with_input(&["import", "-"], "LD_PRELOAD=x\nPATH=/evil\nA=1\nURL=http://${HOST}/\nWITH.DOT=1\n")
         .is(0, "Imported standard input: 3 new.\n", "
-            warning: ${…} is imported as it is and not expanded: URL.
-            warning: Shells cannot read these variables: WITH.DOT.
-            warning: Not imported, because they make programs run code, or belong to keyvault: LD_PRELOAD, PATH.
+                warning: ${…} is imported as it is and not expanded: URL.
+                warning: Shells cannot read these variables: WITH.DOT.
+                warning: Not imported, because they make programs run code, or belong to keyvault: LD_PRELOAD, PATH.
             ");
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "URL": "http://${HOST}/", "WITH.DOT": "1"}));
 }
@@ -123,9 +123,9 @@ fn what_is_said_at_the_end_is_how_to_get_rid_of_the_file() {
         0,
         "Imported it's here.env: 1 new.\n",
         r#"
-        The file still contains the plaintext values. Once everything works without it, delete it:
-          rm 'it'\''s here.env'
-        If git tracks it, also run `git rm --cached 'it'\''s here.env'` and rotate the keys that were pushed.
+            The file still contains the plaintext values. Once everything works without it, delete it:
+              rm 'it'\''s here.env'
+            If git tracks it, also run `git rm --cached 'it'\''s here.env'` and rotate the keys that were pushed.
         "#,
     );
     world.run_with_input(&["import", "-"], "B=1\n").prints("Imported standard input: 1 new.\n");

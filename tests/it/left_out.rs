@@ -55,7 +55,7 @@ fn strict_refuses_a_scope_with_a_revoked_key() {
     let refused = "
         error: Cannot release the keys:
           r: revoked
-               Give a revoked key a new value with `keyvault rotate NAME`.
+               Give a revoked key a new value with `keyvault rotate r`.
     ";
     let log = world.run(&["audit", "log", "--json"]).ok().out;
     for flags in [&["--scope", "s"][..], &["--all"], &["--all", "--mask"], &["--scope", "s", "--dry-run"]] {

@@ -169,8 +169,8 @@ fn status_shows_a_limited_session_while_it_is_open_and_as_long_as_the_vault_has_
     let world = limited();
     world.run(&["status"]).prints(
         "
-        vault        ~/.local/share/keyvault/vault.db
-        session      limited to 2 keys until 2040-05-17 09:00 (in 1h): a, b
+            vault        ~/.local/share/keyvault/vault.db
+            session      limited to 2 keys until 2040-05-17 09:00 (in 1h): a, b
         ",
     );
     let status = world.run(&["status", "--json"]).ok().json();
@@ -196,8 +196,8 @@ fn status_shows_a_limited_session_while_it_is_open_and_as_long_as_the_vault_has_
     owner(&world, &["unlock"]).ok();
     world.run(&["status"]).prints(
         "
-        vault        ~/.local/share/keyvault/vault.db
-        session      open until 2040-05-17 09:00 (in 1h)
+            vault        ~/.local/share/keyvault/vault.db
+            session      open until 2040-05-17 09:00 (in 1h)
         ",
     );
 }
@@ -361,8 +361,8 @@ fn a_session_is_ended_by_revoke_and_never_renewed_bundled_or_made_by_hand() {
     assert_eq!(rows(&world), [0; 5]);
     world.run(&["exec", "--all", "--", "env"]).fails(125, "The limited session no longer opens anything");
     world.run(&["status"]).is(4, "
-        vault        ~/.local/share/keyvault/vault.db
-        session      locked; open a session with `keyvault unlock`
+            vault        ~/.local/share/keyvault/vault.db
+            session      locked; open a session with `keyvault unlock`
         ", "warning: The limited session no longer opens anything: it has expired, or the vault's owner ended it.\n");
 }
 

@@ -71,8 +71,8 @@ fn a_private_key_without_quotes_is_named_by_its_lines_and_no_part_of_it_becomes_
     let world = World::new();
     world.file("x.env", format!("KEY={PEM}A=1\n"));
     world.run(&["import", "x.env"]).is(0, "Imported x.env: 2 new.\n", "
-        warning: In x.env, lines 2-6 are no assignments and were skipped. Write NAME=value, and put quotes around a value of several lines.
-        The file still contains the plaintext values, and some that were not imported. Keep it until they are.
+            warning: In x.env, lines 2-6 are no assignments and were skipped. Write NAME=value, and put quotes around a value of several lines.
+            The file still contains the plaintext values, and some that were not imported. Keep it until they are.
         ");
     let quoted = PEM.replacen("-----BEGIN", "KEY='-----BEGIN", 1).trim_end().to_owned() + "'\nA=1\n";
     world.file("quoted.env", quoted);

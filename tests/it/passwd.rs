@@ -28,8 +28,8 @@ fn passwd_changes_the_one_slot_and_says_what_it_does_not_do() {
     world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).is(
         0,
         "
-        The passphrase is changed. Older copies of the vault still open with the old one.
-        If someone may know it, run `keyvault vault rekey` and rotate the keys.
+            The passphrase is changed. Older copies of the vault still open with the old one.
+            If someone may know it, run `keyvault vault rekey` and rotate the keys.
         ",
         "warning: Others can read new. Fix it: chmod 600 new\n",
     );
@@ -76,8 +76,8 @@ fn the_first_passphrase_of_a_vault_takes_no_others_place() {
     set_mode(&world.file("new", "other words"), 0o600);
     world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).prints(
         "
-        This passphrase now opens the vault, and so does what opened it before.
-        It does not open older copies.
+            This passphrase now opens the vault, and so does what opened it before.
+            It does not open older copies.
         ",
     );
 }

@@ -129,10 +129,10 @@ fn check_says_how_it_stands_and_its_exit_code_tells_what_is_missing_apart() {
     run_in(&world, &folder, &["project", "check"]).is(
         0,
         r#"
-        VARIABLE  KEYS  STATUS    ABOUT
-        A         a     ready     the first\u{1b}[31m
-        B         x     default
-        C         x     left out
+            VARIABLE  KEYS  STATUS    ABOUT
+            A         a     ready     the first\u{1b}[31m
+            B         x     default
+            C         x     left out
         "#,
         "Profiles: `prod`. Check one with `--profile PROFILE`.\n",
     );
@@ -180,10 +180,10 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
     std::fs::write(folder.join(".env"), format!("STRIPE_KEY={value}\nPATH=/x\nlower=1\n")).unwrap();
     std::fs::write(folder.join(".env.example"), "DATABASE_URL=\nSTRIPE_KEY=\n").unwrap();
     run_in(&world, &folder, &["project", "init"]).is(0, "
-        DATABASE_URL <- My-Shop/DATABASE_URL
-        STRIPE_KEY <- My-Shop/STRIPE_KEY
-        lower <- My-Shop/lower
-        Wrote ~/My Shop!/.keyvault.toml.
+            DATABASE_URL <- My-Shop/DATABASE_URL
+            STRIPE_KEY <- My-Shop/STRIPE_KEY
+            lower <- My-Shop/lower
+            Wrote ~/My Shop!/.keyvault.toml.
         ", "
         warning: Left out, because a project file may not set it: PATH. Set it in the shell.
         Import the values with `keyvault import .env`; `keyvault project check` shows what is missing. Write a value that is not secret as { value = '3000' }.

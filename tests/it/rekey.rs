@@ -104,8 +104,8 @@ fn rekey_seals_everything_anew_and_what_opened_before_does_not() {
     world.run(&["status"]).is(
         4,
         "
-        vault        ~/.local/share/keyvault/vault.db
-        session      locked; open a session with `keyvault unlock`
+            vault        ~/.local/share/keyvault/vault.db
+            session      locked; open a session with `keyvault unlock`
         ",
         "",
     );
@@ -154,8 +154,8 @@ fn rekey_keeps_only_what_was_presented_and_asks_for_two_ways_in() {
     world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).is(
         0,
         "
-        Sealed 0 keys under a new root key. The vault opens with: passphrase.
-        No longer open the vault: slot 2 (recovery code), slot 3 (key file).
+            Sealed 0 keys under a new root key. The vault opens with: passphrase.
+            No longer open the vault: slot 2 (recovery code), slot 3 (key file).
         ",
         "The values are unchanged, and anyone who has seen them still knows them. Rotate the keys.\n",
     );

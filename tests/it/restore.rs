@@ -228,18 +228,18 @@ fn a_restore_says_how_many_changes_it_supersedes_and_that_it_ends_the_session() 
     world.run(&["vault", "restore", "b", "--yes"]).is(
         0,
         "
-        The backup is at change 2; the vault here was at change 4.
-        2 changes since the backup were superseded, with their audit log entries and those of reads.
-        2 keys were lost: later, latest
-        Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
+            The backup is at change 2; the vault here was at change 4.
+            2 changes since the backup were superseded, with their audit log entries and those of reads.
+            2 keys were lost: later, latest
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
         ",
         "The open session has ended. Open another with `keyvault unlock`.\n",
     );
     world.run(&["status"]).is(
         4,
         "
-        vault        ~/.local/share/keyvault/vault.db
-        session      locked; open a session with `keyvault unlock`
+            vault        ~/.local/share/keyvault/vault.db
+            session      locked; open a session with `keyvault unlock`
         ",
         "",
     );

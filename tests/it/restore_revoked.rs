@@ -99,11 +99,11 @@ fn what_was_revoked_stays_so_though_the_backups_log_is_longer() {
     world.run(&["remove", "a", "--yes"]).ok();
     world.run(&["vault", "restore", "b2", "--yes"]).prints(
         "
-        The backup is at change 6; the vault here was at change 9.
-        3 changes since the backup were superseded, with their audit log entries and those of reads.
-        5 keys came back: a, b, c, d, e
-        1 key stays revoked: a
-        Restored ~/.local/share/keyvault/vault.db from the backup at change 6. It is now at change 10.
+            The backup is at change 6; the vault here was at change 9.
+            3 changes since the backup were superseded, with their audit log entries and those of reads.
+            5 keys came back: a, b, c, d, e
+            1 key stays revoked: a
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 6. It is now at change 10.
         ",
     );
     world.run(&["show", "a", "--reveal"]).fails_with(
@@ -150,8 +150,8 @@ fn every_version_that_was_revoked_is_known_when_its_key_is_gone() {
     world.run(&["rollback", "all"]).fails_with(
         6,
         "
-        error: `all` has no older version to return to.
-               A revoked version cannot come back. Give the key a new value: keyvault rotate all
+            error: `all` has no older version to return to.
+                   A revoked version cannot come back. Give the key a new value: keyvault rotate all
         ",
     );
     world.run(&["show", "one", "--version", "2", "--reveal"]).fails_with(
@@ -252,11 +252,11 @@ fn a_token_that_was_revoked_or_replaced_stays_so_and_is_named() {
     let renewed = world.run(&["token", "renew", "two"]).ok().out;
     world.run(&["vault", "restore", "backup", "--yes"]).prints(
         "
-        The backup is at change 5; the vault here was at change 7.
-        2 changes since the backup were superseded, with their audit log entries and those of reads.
-        Tokens that no longer open anything: two
-        Tokens in the backup that no longer open anything: one, two
-        Restored ~/.local/share/keyvault/vault.db from the backup at change 5. It is now at change 8.
+            The backup is at change 5; the vault here was at change 7.
+            2 changes since the backup were superseded, with their audit log entries and those of reads.
+            Tokens that no longer open anything: two
+            Tokens in the backup that no longer open anything: one, two
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 5. It is now at change 8.
         ",
     );
     let open: Vec<_> = [&one, &two, &three, &renewed].iter().map(|token| opens(&world, token)).collect();
@@ -271,12 +271,12 @@ fn vaults_that_were_rekeyed_apart_tell_what_was_revoked() {
     apart(&world, || drop(rekey()), || drop(rekey()));
     world.run(&["revoke", "a"]).ok();
     world.run(&["vault", "restore", "other", "--yes"]).prints("
-        The backup is at change 3; the vault here was at change 6.
-        3 changes since the backup were superseded, with their audit log entries and those of reads.
-        1 key returned to an earlier state: a
-        1 key stays revoked: a
-        The backup and the vault here were rekeyed apart. The backup's keys were sealed again under the vault's present root key, and the vault keeps its slots.
-        Restored ~/.local/share/keyvault/vault.db from the backup at change 3. It is now at change 7.
+            The backup is at change 3; the vault here was at change 6.
+            3 changes since the backup were superseded, with their audit log entries and those of reads.
+            1 key returned to an earlier state: a
+            1 key stays revoked: a
+            The backup and the vault here were rekeyed apart. The backup's keys were sealed again under the vault's present root key, and the vault keeps its slots.
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 3. It is now at change 7.
         ");
     world.run(&["show", "a", "--reveal"]).fails_with(
         6,
@@ -317,11 +317,11 @@ fn keys_of_one_import_that_changed_names_are_told_apart() {
     world.run(&["remove", "KEY", "KEY_OLD", "--yes"]).ok();
     world.run(&["vault", "restore", "backup", "--yes"]).prints(
         "
-        The backup is at change 4; the vault here was at change 6.
-        2 changes since the backup were superseded, with their audit log entries and those of reads.
-        2 keys came back: KEY, KEY_OLD
-        1 key stays revoked: KEY
-        Restored ~/.local/share/keyvault/vault.db from the backup at change 4. It is now at change 7.
+            The backup is at change 4; the vault here was at change 6.
+            2 changes since the backup were superseded, with their audit log entries and those of reads.
+            2 keys came back: KEY, KEY_OLD
+            1 key stays revoked: KEY
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 4. It is now at change 7.
         ",
     );
     world.run(&["show", "KEY", "--reveal"]).fails_with(
@@ -450,12 +450,12 @@ fn a_restore_of_a_rekeyed_vault_reads_it_with_the_same_passphrase() {
     world.run(&["vault", "rekey", "--keep-passphrase", "--yes", "--recovery-file", "code"]).ok();
     world.run(&["lock"]).ok();
     world.run(&["vault", "restore", "b", "--yes"]).prints("
-        The backup is at change 2; the vault here was at change 4.
-        2 changes since the backup were superseded, with their audit log entries and those of reads.
-        1 key returned to an earlier state: k
-        1 key stays revoked: k
-        The backup is from before the last rekey. Its keys were sealed again under the vault's present root key, and the vault keeps its slots.
-        Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
+            The backup is at change 2; the vault here was at change 4.
+            2 changes since the backup were superseded, with their audit log entries and those of reads.
+            1 key returned to an earlier state: k
+            1 key stays revoked: k
+            The backup is from before the last rekey. Its keys were sealed again under the vault's present root key, and the vault keeps its slots.
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
         ");
     world.run(&["show", "k", "--reveal"]).fails_with(
         6,
@@ -506,11 +506,11 @@ fn a_key_that_was_revoked_and_then_removed_does_not_come_back_alive() {
     world.run(&["remove", "renamed", "removed", "--yes"]).ok();
     world.run(&["vault", "restore", "b", "--yes"]).prints(
         "
-        The backup is at change 3; the vault here was at change 6.
-        3 changes since the backup were superseded, with their audit log entries and those of reads.
-        2 keys came back: k, removed
-        1 key stays revoked: k
-        Restored ~/.local/share/keyvault/vault.db from the backup at change 3. It is now at change 7.
+            The backup is at change 3; the vault here was at change 6.
+            3 changes since the backup were superseded, with their audit log entries and those of reads.
+            2 keys came back: k, removed
+            1 key stays revoked: k
+            Restored ~/.local/share/keyvault/vault.db from the backup at change 3. It is now at change 7.
         ",
     );
     world.run(&["show", "k", "--reveal"]).fails_with(
@@ -591,8 +591,8 @@ fn a_revoked_version_does_not_come_back_with_a_backup() {
     world.run(&["rollback", "r"]).fails_with(
         6,
         "
-        error: `r` has no older version to return to.
-               A revoked version cannot come back. Give the key a new value: keyvault rotate r
+            error: `r` has no older version to return to.
+                   A revoked version cannot come back. Give the key a new value: keyvault rotate r
         ",
     );
     world.run(&["vault", "check"]).ok();

@@ -42,8 +42,8 @@ fn status_tells_the_truth_and_derives_nothing() {
         "#);
     world.run(&["status"]).prints(
         "
-        vault        ~/.local/share/keyvault/vault.db
-        session      open until 2040-05-17 10:00 (in 2h)
+            vault        ~/.local/share/keyvault/vault.db
+            session      open until 2040-05-17 10:00 (in 2h)
         ",
     );
     world.run(&["lock"]).prints("Locked.\n");
@@ -61,8 +61,8 @@ fn a_session_lasts_from_a_second_to_twelve_hours() {
         world.run(&["status"]).is(
             4,
             "
-            vault        ~/.local/share/keyvault/vault.db
-            session      locked; open a session with `keyvault unlock`
+                vault        ~/.local/share/keyvault/vault.db
+                session      locked; open a session with `keyvault unlock`
             ",
             "",
         );
@@ -103,8 +103,8 @@ fn a_session_that_the_kernel_still_keeps_opens_nothing_past_its_time() {
     world.run(&["status"]).is(
         4,
         "
-        vault        ~/.local/share/keyvault/vault.db
-        session      locked; open a session with `keyvault unlock`
+            vault        ~/.local/share/keyvault/vault.db
+            session      locked; open a session with `keyvault unlock`
         ",
         "",
     );
@@ -143,8 +143,8 @@ fn every_way_to_give_the_passphrase_without_a_terminal() {
         world.run(&["status"]).is(
             4,
             "
-            vault        ~/.local/share/keyvault/vault.db
-            session      locked; open a session with `keyvault unlock`
+                vault        ~/.local/share/keyvault/vault.db
+                session      locked; open a session with `keyvault unlock`
             ",
             "",
         );

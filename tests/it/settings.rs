@@ -29,9 +29,9 @@ fn a_setting_is_handed_out_like_a_default_and_not_masked() {
     run_in(&world, &folder, &["project", "check"]).is(
         0,
         "
-        VARIABLE  KEYS  STATUS   ABOUT
-        A         a     ready
-        PORT            setting  of the server
+            VARIABLE  KEYS  STATUS   ABOUT
+            A         a     ready
+            PORT            setting  of the server
         ",
         "Profiles: `prod`. Check one with `--profile PROFILE`.\n",
     );

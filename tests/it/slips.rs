@@ -16,14 +16,14 @@ fn an_unknown_key_or_token_is_not_an_empty_audit_log() {
     world.run(&["audit", "log", "--key", "stripe/lvie"]).fails_with(
         3,
         "
-        error: No key named `stripe/lvie`.
-               Did you mean `stripe/live`? Run `keyvault list` to see all keys.
+            error: No key named `stripe/lvie`.
+                   Did you mean `stripe/live`? Run `keyvault list` to see all keys.
         ",
     );
     world.run(&["audit", "log", "--token", "cii", "--json"]).fails_with(
         3,
         r#"
-        {"error":{"kind":"not_found","message":"No token named `cii`.","hint":"Did you mean `ci`? Run `keyvault token list` to see all tokens."}}
+            {"error":{"kind":"not_found","message":"No token named `cii`.","hint":"Did you mean `ci`? Run `keyvault token list` to see all tokens."}}
         "#,
     );
     // Keys that were removed or renamed have entries, and a key without a matching one has none.
@@ -157,9 +157,9 @@ fn a_project_file_gets_no_key_by_a_slip() {
     add(&["shop/TOKNE"]).fails_with(
         3,
         "
-        error: No key named `shop/TOKNE`.
-               Did you mean `shop/TOKEN`? Run `keyvault list` to see all keys.
-               If the name is right, add the key first, or confirm the name with `--yes`.
+            error: No key named `shop/TOKNE`.
+                   Did you mean `shop/TOKEN`? Run `keyvault list` to see all keys.
+                   If the name is right, add the key first, or confirm the name with `--yes`.
         ",
     );
     assert!(!world.path().join(".keyvault.toml").exists());
@@ -180,19 +180,19 @@ fn a_token_that_opens_too_little_is_told_both_ways_out() {
     held(&world, &ci, &["exec", "--", "true"]).fails_with(
         125,
         "
-        error: Cannot release the keys:
-          C <- c: not granted to token `ci`
-          D <- d: not granted to token `ci`
-               Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
-               Or have the vault's owner grant it more, and update its bundle if it has one:
-                 keyvault token edit ci --key c --key d
-                 keyvault bundle update FILE
+            error: Cannot release the keys:
+              C <- c: not granted to token `ci`
+              D <- d: not granted to token `ci`
+                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
+                   Or have the vault's owner grant it more, and update its bundle if it has one:
+                     keyvault token edit ci --key c --key d
+                     keyvault bundle update FILE
         ",
     );
     held(&world, &ci, &["exec", "--only", "a", "--", "true"]).ok();
     held(&world, &ci, &["--vault", "nowhere.db", "list"]).fails_with(3, "
-        error: No vault at ~/nowhere.db.
-               A token opens its keys in a vault or in a bundle. Name the bundle with `--bundle FILE` or KEYVAULT_BUNDLE, or the vault with `--vault` or KEYVAULT_VAULT.
+            error: No vault at ~/nowhere.db.
+                   A token opens its keys in a vault or in a bundle. Name the bundle with `--bundle FILE` or KEYVAULT_BUNDLE, or the vault with `--vault` or KEYVAULT_VAULT.
         ");
 }
 
@@ -218,8 +218,8 @@ fn a_change_names_the_tokens_whose_bundles_are_behind() {
     world.run(&["rollback", "a"]).fails_with(
         6,
         "
-        error: `a` has no older version to return to.
-               A revoked version cannot come back. Give the key a new value: keyvault rotate a
+            error: `a` has no older version to return to.
+                   A revoked version cannot come back. Give the key a new value: keyvault rotate a
         ",
     );
 }

@@ -14,13 +14,13 @@ fn scopes_and_keys_come_and_go_and_the_secret_stays() {
     let env = || seen(held(&world, &token, &ENV));
     world.run(&["token", "edit", "ci", "--scope", "other", "--key", "d"]).prints(
         "
-        name  ci
-        scopes  deploy, other
-        keys  a, b, c, d
-        status  active
-        created  2040-05-17 08:00 (just now) by ada@host
-        expires  never
-        reads  0
+            name  ci
+            scopes  deploy, other
+            keys  a, b, c, d
+            status  active
+            created  2040-05-17 08:00 (just now) by ada@host
+            expires  never
+            reads  0
         ",
     );
     assert_eq!(env(), ["A=value-a", "B=value-b", "C=value-c", "D=value-d"]);

@@ -301,7 +301,7 @@ fn leaked(stage: &Stage, blocks: &[&str]) {
     stage.owner(reads).ok();
     let ran = stage.owner(leak).ok();
     assert!(ran.err.contains("keyvault rotate db/password stripe/live\n"), "{}", ran.err);
-    assert!(ran.out.contains(" ci:0 "), "the reads are known: {}", ran.out);
+    assert!(ran.out.contains("\nci:0 "), "the reads are known: {}", ran.out);
     let second = stage.token();
     let after = opens(stage, &second, &bundle);
     assert_eq!(opens(stage, &token, &earlier_bundle(stage)), before, "what the page says of old bundles");
