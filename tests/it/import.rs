@@ -82,7 +82,13 @@ fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
     let world = World::new();
     world.file("a.env", "A=1\n");
     let before = std::fs::read(world.vault()).unwrap();
-    world.run(&["import", "a.env", "--dry-run"]).prints("Would import a.env: 1 new.\n");
+    world.run(&["import", "a.env", "--dry-run"]).prints(
+        "
+            KEY  STATE
+            A    new
+            Would import a.env: 1 new.
+        ",
+    );
     assert!(std::fs::read(world.vault()).unwrap() == before);
     world.run(&["import", "a.env"]).ok();
     world.run(&["import", "a.env", "--dry-run"]).fails_with(6, "

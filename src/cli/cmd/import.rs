@@ -10,6 +10,7 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
+use crate::cli::output::table::{Column, Table};
 use crate::cli::value;
 use crate::exchange::{self, Entry, Parsed, Strays};
 use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
@@ -217,6 +218,20 @@ impl Import {
                 "dry_run": self.dry_run,
             }))?;
             return Ok(code::DONE);
+        }
+        if self.dry_run {
+            let mut table = Table::new([Column::whole("KEY"), Column::whole("STATE")]);
+            let states = [
+                (&imported.created, "new"),
+                (&imported.replaced, "updated"),
+                (&imported.skipped, "unchanged"),
+            ];
+            for (names, state) in states {
+                for name in names {
+                    table.row([name.as_str(), state]);
+                }
+            }
+            ui.paged(&table.text(ui))?;
         }
         let verb = if self.dry_run { "Would import" } else { "Imported" };
         ui.confirm(&format!("{verb} {shown}: {}.", counted(imported)))?;

@@ -89,10 +89,13 @@ fn withdraw(context: &Context) -> Result<u8, Failure> {
             .ui
             .print_json(&serde_json::json!({ "file": file, "approved": [], "withdrawn": withdrawn }))?;
     } else {
-        context.ui.confirm(&format!(
-            "Withdrew the approval of {}. keyvault will ask again.",
-            crate::cli::output::view::counted(withdrawn, "variable")
-        ))?;
+        context.ui.confirm(&match withdrawn {
+            0 => "Nothing was approved.".to_owned(),
+            count => {
+                let variables = crate::cli::output::view::counted(count, "variable");
+                format!("Withdrew the approval of {variables}. keyvault will ask again.")
+            }
+        })?;
     }
     Ok(code::DONE)
 }
