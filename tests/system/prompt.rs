@@ -146,7 +146,7 @@ fn a_command_that_reads_dev_null_and_writes_to_a_file_fails_at_once() {
     let (shown, code) = terminal.ended();
     assert_eq!(code, 4, "{shown}");
     assert!(shown.contains("The vault is locked, and there is no terminal to prompt on."), "{shown}");
-    // Whoever sends the answer elsewhere, or has no input for it, is still there to be asked.
+    // A person who sends the answer elsewhere, or has no input for it, is still there to be asked.
     terminal.run("keyvault list </dev/null", "Passphrase for ");
     terminal.press("C-c");
     assert_eq!(terminal.ended().1, 130);
