@@ -167,7 +167,7 @@ pub(crate) struct Metadata {
     /// A note
     #[arg(long, value_name = "TEXT")]
     pub(super) note: Option<String>,
-    /// The value is no secret: it is shown and not masked, but sealed, granted, and recorded as any other
+    /// The value is not a secret: it is shown and not masked, but sealed, granted, and recorded like any other
     #[arg(long)]
     pub(super) public: bool,
 }
@@ -175,8 +175,8 @@ pub(crate) struct Metadata {
 /// Which keys `exec` and `export` release. The options add up.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Choice {
-    /// This key; it is an error if it is missing, disabled, expired, or revoked
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
+    /// These keys, separated by commas; it is an error if one is missing, disabled, expired, or revoked
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys")]
     only: Vec<KeyName>,
     /// Keys with any of these scopes, separated by commas; revoked ones are left out and named, disabled and expired ones
     /// refused
@@ -188,8 +188,8 @@ pub(crate) struct Choice {
     /// This variable from this key, such as DATABASE_URL=db/prod
     #[arg(long = "as", value_name = "VAR=NAME", add = complete::mapped_keys(), value_parser = mapping::to_variable, help_heading = "Which keys")]
     aliases: Vec<(EnvName, KeyName)>,
-    /// The highest-numbered version of this key within its grace period, instead of the current one
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys", hide_short_help = true)]
+    /// The highest-numbered version of these keys within its grace period, instead of the current one; separated by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>, help_heading = "Which keys", hide_short_help = true)]
     previous: Vec<KeyName>,
     /// Leave out expired and disabled keys instead of failing
     #[arg(long, help_heading = "Which keys", hide_short_help = true)]

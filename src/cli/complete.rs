@@ -1,12 +1,12 @@
 //! Shell completion: the shell asks this very program, which knows its grammar, and the names of keys and scopes from
-//! an open session; of a limited one, the names of its keys.
+//! an open session; of a limited one, and with a token, the names of its keys.
 //!
 //! Nothing is asked, unlocked, recorded or run; without a session there are no names, and whatever goes wrong there are
 //! none either. Names come from the vault's directory, so that 10,000 keys cost no more than a few milliseconds.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
@@ -15,12 +15,15 @@ use clap_complete::env::Shells;
 use crate::cli::cmd::project::gate::{Believed, Found};
 use keyvault_core::crypto::SystemRng;
 use keyvault_core::name::KeyName;
+use keyvault_core::secret::SecretBytes;
+use keyvault_os::fs::private::open_secret_file;
 use keyvault_vault::audit::Actor;
 use keyvault_vault::state::pin::Pins;
 use keyvault_vault::unlock::session::{self, Current};
-use keyvault_vault::unlock::token::Token;
+use keyvault_vault::unlock::token::{MAX_LEN, Token};
 use keyvault_vault::{
-    Access, BearerKeys, Holder, Holders, Names, Notices, Supply, Vault, VersionState, World, key, slot, token,
+    Access, BearerKeys, Bundle, Holder, Holders, MAX_BUNDLE, Names, Notices, ReadsLog, Supply, Vault,
+    VersionState, World, key, slot, token,
 };
 
 use super::args::Cli;
@@ -28,7 +31,7 @@ use super::context;
 use super::errors::{Failure, code};
 use super::output::Ui;
 use super::output::time;
-use super::unlock::key_source::token_is_given;
+use super::unlock::key_source::{token_given_by, token_is_given};
 
 /// Names the shell in the question that its script asks.
 const VARIABLE: &str = "KEYVAULT_COMPLETE";
@@ -317,27 +320,55 @@ fn told_beginning_with(current: &OsStr, values: Vec<(String, &'static str)>) -> 
     fitting.map(|(value, told)| CompletionCandidate::new(value).help(Some(told.into()))).collect()
 }
 
-/// Every name and scope, if a session is open.
+/// Every name and scope, if a session is open; with a token those that it opens, as for the command.
 fn names() -> Names {
     let names = || {
-        let (mut vault, pins) = opened()?;
-        if let Some(token) = context::token_variable() {
-            let token = Token::parse(token.as_encoded_bytes()).ok()?;
-            return granted(vault, BearerKeys::of(&token, None), pins);
+        if let Some(variable) = token_given_by() {
+            return of_token(variable);
         }
         if token_is_given() {
             return None;
         }
+        let (mut vault, pins) = opened()?;
         match session::current(&vault.identity(), time::now())? {
             Current::Full(session) => key::names(&mut vault, &session.into()).ok(),
-            Current::Limited(session) => granted(vault, BearerKeys::of_session(&session), pins),
+            Current::Limited(session) => {
+                granted(Supply::Granted(vault, BearerKeys::of_session(&session)), pins)
+            }
         }
     };
     names().unwrap_or_default()
 }
 
-/// The names of the keys that a bearer opens.
-fn granted(vault: Vault, bearer: BearerKeys, pins: Pins) -> Option<Names> {
+/// The names of the keys that the token opens which this variable gives, in the bundle if there is one.
+fn of_token(variable: &str) -> Option<Names> {
+    let given = context::variable(variable)?;
+    let text = match variable {
+        "KEYVAULT_TOKEN" => SecretBytes::copy_from(given.as_encoded_bytes()),
+        _ => contents(Path::new(&given), MAX_LEN)?,
+    };
+    let bearer = BearerKeys::of(&Token::parse(text.expose()).ok()?, None);
+    let named = value_on_line("--bundle");
+    let Some(file) = named.or_else(|| context::variable("KEYVAULT_BUNDLE").map(PathBuf::from)) else {
+        let (vault, pins) = opened()?;
+        return granted(Supply::Granted(vault, bearer), pins);
+    };
+    let sealed = contents(&file, MAX_BUNDLE)?;
+    let bundle = Bundle::open(sealed.expose(), &file, &bearer, time::now()).ok()?;
+    let state = context::state_folder().ok()?;
+    let log = ReadsLog::in_folder(&state, &bundle.label);
+    granted(Supply::Bundled(Box::new(bundle), bearer, log), Pins::in_folder(state.join("pins")))
+}
+
+/// A file's content. What is no file may block, or give what it has only once.
+fn contents(file: &Path, limit: usize) -> Option<SecretBytes> {
+    std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
+    let (mut file, _) = open_secret_file(file).ok()?;
+    SecretBytes::read_from(&mut file, limit).ok()
+}
+
+/// The names of the keys that a bearer's supply has. Nothing is released, so nothing is recorded.
+fn granted(mut supply: Supply, pins: Pins) -> Option<Names> {
     let nobody = Holder { command: String::new(), pid: 0 };
     let world = World {
         clock: time::clock(),
@@ -348,7 +379,6 @@ fn granted(vault: Vault, bearer: BearerKeys, pins: Pins) -> Option<Names> {
         notices: Notices::told_by(&|_| ()),
         waiting: &|_, _| (),
     };
-    let mut supply = Supply::Granted(vault, bearer);
     let keys = supply.look(&world).ok()?.keys().ok()?.all().ok()?;
     Some(Names {
         keys: keys.iter().map(|key| key.name().clone()).collect(),
@@ -367,7 +397,7 @@ fn open_session() -> Option<(Vault, Access)> {
 }
 
 fn opened() -> Option<(Vault, Pins)> {
-    let path = match named_vault() {
+    let path = match value_on_line("--vault") {
         Some(path) => path,
         None => context::default_vault().ok()?,
     };
@@ -401,14 +431,15 @@ fn before(words: &[String], at: usize) -> Option<&str> {
     words.get(at.checked_sub(1)?).map(String::as_str)
 }
 
-/// `--vault PATH` or `--vault=PATH` among the words of the line.
-fn named_vault() -> Option<PathBuf> {
+/// The path of `OPTION PATH` or `OPTION=PATH` among the words of the line.
+fn value_on_line(option: &str) -> Option<PathBuf> {
     let mut words = line(std::env::args_os());
     while let Some(word) = words.next() {
-        if word == "--vault" {
+        if word == option {
             return words.next().map(PathBuf::from);
         }
-        if let Some(path) = word.to_str().and_then(|word| word.strip_prefix("--vault=")) {
+        let value = word.to_str().and_then(|word| word.strip_prefix(option)?.strip_prefix('='));
+        if let Some(path) = value {
             return Some(PathBuf::from(path));
         }
     }

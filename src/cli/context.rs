@@ -209,7 +209,7 @@ impl Context {
     /// Returns `true` if a question may be asked.
     #[must_use]
     pub(crate) fn may_ask(&self) -> bool {
-        !self.global.non_interactive && prompt::has_terminal()
+        !self.global.non_interactive && prompt::has_terminal() && !prompt::input_is_ruled_out()
     }
 
     pub(super) fn require_terminal(&self) -> Result<(), Failure> {
@@ -219,7 +219,7 @@ impl Context {
     /// Why no question may be asked, as the end of a sentence.
     #[must_use]
     pub(crate) fn unasked(&self) -> &'static str {
-        if self.global.non_interactive && prompt::has_terminal() {
+        if self.global.non_interactive && prompt::has_terminal() && !prompt::input_is_ruled_out() {
             errors::NOT_TO_ASK
         } else {
             errors::NO_TERMINAL

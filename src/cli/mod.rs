@@ -69,17 +69,16 @@ fn command_word(arguments: &[OsString]) -> Option<&OsString> {
     None
 }
 
-/// The child of `exec` has the caller's streams, closed ones too; `lock` and `unlock` answer on stderr.
-fn answers_on_stdout(command: &Command, context: &Context) -> bool {
+/// The child of `exec` has the caller's streams, closed ones too.
+fn answers_on_stdout(command: &Command) -> bool {
     match command {
         Command::Run(Run::Exec(exec)) => exec.prints(),
-        Command::Vault(VaultGroup::Lock(_) | VaultGroup::Unlock(_)) => context.ui.json,
         _ => true,
     }
 }
 
 fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
-    if answers_on_stdout(&command, context) {
+    if answers_on_stdout(&command) {
         output::require_stdout()?;
     }
     match command {

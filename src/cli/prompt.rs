@@ -4,7 +4,7 @@ use keyvault_core::secret::SecretBytes;
 use keyvault_os::terminal::prompt::{self, PromptError};
 
 use super::errors::Failure;
-use super::output::{harmless, harmless_line};
+use super::output::{self, harmless, harmless_line};
 
 /// Asks for a line that may be seen while it is typed. `None` is no usable answer: too long, or Ctrl-D.
 pub(in crate::cli) fn line(question: &str, limit: usize) -> Result<Option<SecretBytes>, Failure> {
@@ -20,7 +20,8 @@ pub(in crate::cli) fn line(question: &str, limit: usize) -> Result<Option<Secret
 pub(in crate::cli) fn confirm(text: &str, question: &str) -> Result<bool, Failure> {
     const MAX: usize = 64;
     if !text.is_empty() {
-        prompt::write_line(harmless(text).as_bytes()).map_err(|error| Failure::prompt(&error))?;
+        prompt::write_line(output::for_a_person(&harmless(text)).as_bytes())
+            .map_err(|error| Failure::prompt(&error))?;
     }
     let prompt = format!("{} [y/N] ", harmless_line(question));
     loop {

@@ -13,7 +13,10 @@ use super::errors::{Failure, code};
 use super::help;
 use super::mapping::{self, MappingError};
 use super::output::Ui;
+use crate::cli::context;
+use crate::project::place;
 use keyvault_core::name::KeyName;
+use keyvault_core::text::resembles_a_secret;
 
 /// The command line of `exec`, as if there were no other command.
 #[derive(Debug, Parser)]
@@ -88,9 +91,9 @@ pub(super) fn answer(
             let needs_dashes =
                 is_exec && matches!(kind, ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument);
             let hint = if needs_dashes && !names_option(error) {
-                "For example: keyvault exec --scope dev -- npm start".to_owned()
+                format!("For example: {}", with_dashes(error, arguments))
             } else {
-                hint(error, verb).unwrap_or_else(|| {
+                slip(error, arguments).or_else(|| hint(error, verb)).unwrap_or_else(|| {
                     format!("See its usage with `{} --help`.", help::command_path(arguments))
                 })
             };
@@ -127,6 +130,93 @@ fn key_without_option(error: &clap::Error, arguments: &[OsString]) -> Option<(&'
     Some(("A key is chosen with an option.", format!("For example: keyvault exec {option} -- {command}")))
 }
 
+/// Returns `true` for a word that may be repeated, which a shell reads as it is.
+fn plain_word(word: &str) -> bool {
+    let parts_are_harmless =
+        word.split(['=', ',']).all(|part| !looks_like_a_value(part) && !resembles_a_secret(part));
+    parts_are_harmless
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_./:=,@%+-".contains(&byte))
+}
+
+/// `exec` without `--`: the line as it was typed, with what is missing. Keys are chosen by the project file, if there is one.
+fn with_dashes(error: &clap::Error, arguments: &[OsString]) -> String {
+    const LONGEST: usize = 100;
+    let words: Option<Vec<_>> =
+        arguments.iter().skip(1).map(|word| word.to_str().filter(|word| plain_word(word))).collect();
+    let words = words.filter(|words| words.iter().map(|word| word.len()).sum::<usize>() <= LONGEST);
+    let at = |words: &[&str]| {
+        let first =
+            text(error, ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+        words.iter().position(|word| *word == first)
+    };
+    let (before, command) = match words {
+        Some(mut words) => {
+            words.retain(|word| *word != "--");
+            let command = at(&words).map(|at| words.split_off(at)).unwrap_or_default();
+            (words, if command.is_empty() { vec!["npm", "start"] } else { command })
+        }
+        None => (vec!["exec"], vec!["COMMAND"]),
+    };
+    let chooses = before.iter().any(|word| {
+        let option = word.split('=').next().unwrap_or_default();
+        ["--only", "--scope", "--all", "--as", "--previous", "--profile", "--env-file"].contains(&option)
+    });
+    let choice = if chooses || in_project() { "" } else { " --only NAME" };
+    format!("keyvault {}{choice} -- {}", before.join(" "), command.join(" "))
+}
+
+fn in_project() -> bool {
+    let folder = std::env::current_dir().ok();
+    folder.and_then(|folder| place::find(&folder, context::home().as_deref())).is_some()
+}
+
+/// A slip with a value that shows how it was meant: quotes around a name, a number without its unit.
+fn slip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    if let Some(duration) = duration_of_two_words(error, arguments) {
+        return Some(format!("Write a duration as one word: {duration}"));
+    }
+    let value = text(error, ContextKind::InvalidValue)
+        .filter(|_| matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue))?;
+    let why = std::error::Error::source(error)?.to_string();
+    let within = |quote: &str| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    let bare = within("'").or_else(|| within("\"")).or_else(|| within("`"));
+    let bare = bare.or_else(|| value.strip_prefix('\u{201c}').and_then(|rest| rest.strip_suffix('\u{201d}')));
+    if let Some(bare) = bare.filter(|bare| !bare.is_empty()) {
+        let repeated = KeyName::parse(bare).is_ok() && !resembles_a_secret(bare);
+        return Some(if repeated {
+            format!("Leave out the quotes: {bare}")
+        } else {
+            "Leave out the quotes.".to_owned()
+        });
+    }
+    let is_time = why.contains("is not a duration") || why.contains("is not a time");
+    let number = (1..=4).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_time || !number {
+        return None;
+    }
+    let next = arguments.iter().skip_while(|word| **word != *value).nth(1).and_then(|word| word.to_str());
+    let usual = if option_name(error) == "--for" { "h" } else { "d" };
+    Some(format!("Did you mean `{value}{}`?", next.and_then(unit_of).unwrap_or(usual)))
+}
+
+/// The letter of a unit of time, in the singular or plural.
+fn unit_of(word: &str) -> Option<&'static str> {
+    const UNITS: [(&str, &str); 6] =
+        [("second", "s"), ("minute", "m"), ("hour", "h"), ("day", "d"), ("week", "w"), ("year", "y")];
+    let singular = word.strip_suffix('s').unwrap_or(word);
+    UNITS.iter().find(|(name, _)| *name == singular).map(|(_, unit)| *unit)
+}
+
+/// `--for 3 hours`, whose second word is an argument too many.
+fn duration_of_two_words(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let word = text(error, ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+    let unit = unit_of(&word)?;
+    let at = arguments.iter().position(|argument| *argument == *word)?;
+    let number = arguments.get(at.checked_sub(1)?)?.to_str()?;
+    let is_number = (1..=4).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| format!("{number}{unit}"))
+}
+
 fn sentence(error: &clap::Error, is_exec: bool) -> String {
     let argument = text(error, ContextKind::InvalidArg);
     let option = argument.as_deref().filter(|argument| argument.starts_with(['-', '<', '[']));
@@ -156,8 +246,15 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
             let Some(argument) = argument else { return "An argument is missing.".to_owned() };
             let kind = if argument.starts_with('-') { "option" } else { "argument" };
             // A group of which one is required is `<NAME|--all>`.
-            let choices = plain(&argument).replace('|', "` or `");
-            format!("Missing {kind}: `{choices}`.")
+            let argument = plain(&argument);
+            let choices: Vec<_> = argument.split('|').map(|choice| format!("`{choice}`")).collect();
+            let choices = match choices.as_slice() {
+                [first, middle @ .., last] if !middle.is_empty() => {
+                    format!("{first}, {}, or {last}", middle.join(", "))
+                }
+                few => few.join(" or "),
+            };
+            format!("Missing {kind}: {choices}.")
         }
         (ErrorKind::ArgumentConflict, Some(option)) => {
             let other = text(error, ContextKind::PriorArg);
@@ -167,7 +264,7 @@ fn sentence(error: &clap::Error, is_exec: bool) -> String {
                 Some(other) if name(&other) == name(&option) => {
                     format!("`{}` is given twice.", name(&option).unwrap_or_default())
                 }
-                Some(other) => format!("`{option}` cannot be used with `{other}`."),
+                Some(other) => format!("`{option}` cannot be used with `{}`.", other.replace(", ", "` or `")),
                 None => format!("`{option}` cannot be used with the other options."),
             }
         }
@@ -289,6 +386,12 @@ fn instead_of_value(error: &clap::Error, verb: &str) -> Option<String> {
 fn hint(error: &clap::Error, verb: &str) -> Option<String> {
     if let Some(hint) = instead_of_value(error, verb) {
         return Some(hint);
+    }
+    if verb == "import" && error.kind() == ErrorKind::UnknownArgument && !names_option(error) {
+        return Some(
+            "`import` takes one file. To choose how the names begin: keyvault import FILE --prefix TEXT/"
+                .to_owned(),
+        );
     }
     if let Some(hint) = elsewhere(error, verb).or_else(|| likest_first(error)) {
         return Some(hint);

@@ -219,14 +219,13 @@ fn a_project_in_a_folder_without_letters_is_not_approved_anything_at_once() {
             .ok();
         begun.is(
             0,
-            "AWS_SECRET_ACCESS_KEY <- AWS_SECRET_ACCESS_KEY\n",
             &format!(
-                "
-                Wrote ~/{folder}/.keyvault.toml.
-                Import the values with `keyvault import .env`; `keyvault project check` shows what is missing. Write a value that is not secret as {{ value = '3000' }}.
-                Without a prefix, nothing is approved yet. Review and approve it: keyvault project approve
-                "
+                "AWS_SECRET_ACCESS_KEY <- AWS_SECRET_ACCESS_KEY\nWrote ~/{folder}/.keyvault.toml.\n"
             ),
+            "
+                Import the values with `keyvault import .env`; `keyvault project check` shows what is missing. Write a value that is not secret as { value = '3000' }.
+                Without a prefix, nothing is approved yet. Review and approve it: keyvault project approve
+            ",
         );
         world.sh(&format!("cd {folder}; keyvault exec -- true")).fails_with(
             125,

@@ -252,11 +252,11 @@ fn unlock_and_status_count_the_keys_of_a_limited_session_alike() {
     world.run(&["disable", "c"]).ok();
     world
         .run(&["unlock", "--scope", "other", "--yes"])
-        .reports("Unlocked 0 keys until 2040-05-17 09:00 (in 1h). `keyvault lock` ends the session.\n");
+        .prints("Unlocked 0 keys until 2040-05-17 09:00 (in 1h). `keyvault lock` ends the session.\n");
     world.run(&["status"]).prints(
         "
-            vault    ~/.local/share/keyvault/vault.db
-            session  limited to 0 keys until 2040-05-17 09:00 (in 1h)
+            vault        ~/.local/share/keyvault/vault.db
+            session      limited to 0 keys until 2040-05-17 09:00 (in 1h)
         ",
     );
     assert_eq!(world.run(&["status", "--json"]).ok().json()["keys"], json!([]));

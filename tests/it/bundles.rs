@@ -13,7 +13,8 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
         6,
         "
             error: keys.kvb already exists and was not changed.
-                   Choose another name.
+                   To update a bundle: keyvault bundle update 'keys.kvb'
+                   Otherwise choose another name.
         ",
     );
     let away = World::empty();
@@ -101,7 +102,7 @@ fn a_stale_bundle_is_named_and_min_seq_refuses_it() {
     let updated = world.run(&["bundle", "update", "new.kvb", "--json"]).ok().json();
     assert_eq!(updated["written"], true);
     let change = updated["change"].as_u64().unwrap().to_string();
-    world.run(&["bundle", "update", "new.kvb"]).reports("new.kvb is up to date.\n");
+    world.run(&["bundle", "update", "new.kvb"]).prints("new.kvb is up to date.\n");
     let new = held(&world, &token, &["exec", "--bundle", "new.kvb", "--min-seq", &change, "--", "env"]);
     assert_eq!(seen(new), ["A=value-a2", "B=value-b"]);
     held(&world, &token, &["exec", "--bundle", "old.kvb", "--", "true"]).reports("

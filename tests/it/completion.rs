@@ -52,6 +52,31 @@ fn a_limited_session_offers_its_own_keys_and_scopes() {
 }
 
 #[test]
+fn a_token_offers_its_own_keys_and_scopes_from_the_vault_or_its_bundle() {
+    let mut world = world();
+    let token = world.run(&["token", "create", "ci", "--scope", "payments"]).ok().out.trim().to_owned();
+    world.run(&["bundle", "create", "--token", "ci", "-o", "keys.kvb"]).ok();
+    let before = std::fs::read(world.vault()).unwrap();
+    let offered = |world: &World, words: &[&str]| ask(world, words).ok().out;
+    world.set("KEYVAULT_TOKEN", &token);
+    assert_eq!(offered(&world, &["exec", "--only", ""]), "stripe/live\n");
+    assert_eq!(offered(&world, &["exec", "--scope", ""]), "payments\n");
+    let (vault, nowhere) = (world.vault(), ["--vault", "nowhere.db"]);
+    let with = |more: &[&str], world: &World| offered(world, &[&["list"], more, &[""]].concat());
+    assert!(!with(&nowhere, &world).contains("stripe"));
+    let bundled = with(&[&nowhere[..], &["--bundle", "keys.kvb"]].concat(), &world);
+    assert!(bundled.contains("stripe/live") && !bundled.contains("db/password"), "{bundled}");
+    world.set("KEYVAULT_BUNDLE", "keys.kvb");
+    assert!(with(&nowhere, &world).contains("stripe/live"));
+    // The command would be refused, so the open session's names are no help.
+    world.set("KEYVAULT_TOKEN", "kvt_wrong");
+    assert!(!offered(&world, &["exec", "--only", ""]).contains("stripe"));
+    assert!(std::fs::read(vault).unwrap() == before, "the vault was written");
+    let log = world.home().join(".local/state/keyvault/reads");
+    assert!(!log.exists(), "a read was recorded");
+}
+
+#[test]
 fn what_was_given_is_not_offered_again() {
     let world = world();
     for (words, expected) in [

@@ -194,11 +194,11 @@ fn everything_that_is_wrong_is_said_at_once_and_leaves_nothing_behind() {
                   gone: no such key
                   e: expired on 2020-01-01 00:00
                   a: A would hold both a value and the path of a file (choose another variable for one of them)
-                       Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
+                       Extend expired keys (`keyvault edit e --expires 30d`), or leave them out (`--skip-expired`).
             ").err,
         "error: Cannot release the keys:\n  gone: no such key\n  e: expired on 2020-01-01 00:00\n  \
          a: A would hold both a value and the path of a file (choose another variable for one of them)\n       Extend expired keys \
-         (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).\n"
+         (`keyvault edit e --expires 30d`), or leave them out (`--skip-expired`).\n"
     );
     place.exec(&["--file", "F=a", "--file", "F=b"], "true").fails_with(
         125,

@@ -20,9 +20,8 @@ fn everything_that_differs_is_said_key_by_key_and_nothing_is_changed_or_recorded
     let files = stored(&world);
     let shown = world.run(&["vault", "diff", "other.db"]);
     assert!(!shown.out.contains("secret-value") && !shown.err.contains("secret-value"));
-    shown.is(
-        0,
-        "
+    shown.is(0, "
+            The vault here is at change 14, other.db at change 15. 5 changes were made here only, 6 in other.db only. 1 key is the same, 9 differ.
             KEY  DIFFERS  HERE  OTHER
             api  version 1  REVOKED 2h ago: found in a log  current
             spent  version 1  current  REVOKED 2h ago
@@ -39,13 +38,10 @@ fn everything_that_differs_is_said_key_by_key_and_nothing_is_changed_or_recorded
             quiet  expires  never  2041-01-01 00:00 (in 229d)
             here-only  only here  version 1, made 2h ago by ada@host  -
             old  only here  version 1, made 3h ago by ada@host  removed 2h ago
-        ",
-        "
-            The vault here is at change 14, other.db at change 15. 5 changes were made here only, 6 in other.db only. 1 key is the same, 9 differ.
-            To take over what the vault here lacks:
-              keyvault vault restore 'other.db' --only spent cache db kept
-        ",
-    );
+        ", "
+        To take over what the vault here lacks:
+          keyvault vault restore 'other.db' --only spent cache db kept
+        ");
     assert!(stored(&world) == files);
 }
 
@@ -54,11 +50,9 @@ fn copies_that_are_the_same_are_said_to_be() {
     let world = World::own();
     world.run(&["generate", "a"]).ok();
     part(&world);
-    world.run(&["vault", "diff", "other.db"]).reports(
-        "
-            The vault here is at change 2, other.db at change 2. 1 key is the same, none differs.
-        ",
-    );
+    world
+        .run(&["vault", "diff", "other.db"])
+        .prints("The vault here is at change 2, other.db at change 2. 1 key is the same, none differs.\n");
     assert_eq!(
         world.run(&["vault", "diff", "other.db", "--json"]).ok().json(),
         json!({ "keys": [], "same": 1, "alarm": null, "change": { "here": 2, "other": 2 }, "own_changes": { "here": 0, "other": 0 } })
@@ -94,15 +88,15 @@ fn an_alarm_points_to_the_copy_that_a_sync_service_left_and_the_comparison_works
     let remedy: Vec<_> =
         compared.err.lines().filter(|line| line.starts_with("  ")).map(str::to_owned).collect();
     compared.is(0, "
+            The vault here is at change 3, ~/.local/share/keyvault/vault (conflicted copy).db at change 3. 1 change was made here only, 1 in ~/.local/share/keyvault/vault (conflicted copy).db only. 1 key is the same, 2 differ.
             KEY  DIFFERS  HERE  OTHER
             mine  only other  -  version 1, made just now by ada@host
             theirs  only here  version 1, made just now by ada@host  -
         ", "
-            warning: The vault is on a different branch than the state this machine last saw.
-            The vault here is at change 3, ~/.local/share/keyvault/vault (conflicted copy).db at change 3. 1 change was made here only, 1 in ~/.local/share/keyvault/vault (conflicted copy).db only. 1 key is the same, 2 differ.
-            To keep the vault here and take over what it lacks:
-              keyvault vault restore --adopt
-              keyvault vault restore '~/.local/share/keyvault/vault (conflicted copy).db' --only mine
+        warning: The vault is on a different branch than the state this machine last saw.
+        To keep the vault here and take over what it lacks:
+          keyvault vault restore --adopt
+          keyvault vault restore '~/.local/share/keyvault/vault (conflicted copy).db' --only mine
         ");
     // In an alarm nothing is taken over; the lines that are printed do it one after the other.
     world.sh(&format!("{} --yes", remedy[1])).fails_with(5, "
@@ -129,13 +123,13 @@ fn a_copy_that_goes_on_from_the_vault_is_put_in_its_place() {
     let compared = world.run(&["vault", "diff", "other.db"]);
     let remedy = compared.err.lines().last().unwrap().to_owned();
     compared.is(0, "
+            The vault here is at change 2, other.db at change 3. other.db has every change of the vault here, and 1 more. 1 key is the same, 1 differs.
             KEY  DIFFERS  HERE  OTHER
             b  only other  -  version 1, made just now by ada@host
         ", "
-            warning: The vault is older than the state this machine last saw.
-            The vault here is at change 2, other.db at change 3. other.db has every change of the vault here, and 1 more. 1 key is the same, 1 differs.
-            To put other.db in the vault's place:
-              keyvault vault restore 'other.db'
+        warning: The vault is older than the state this machine last saw.
+        To put other.db in the vault's place:
+          keyvault vault restore 'other.db'
         ");
     world.sh(&format!("{remedy} --yes")).ok();
     world.run(&["exec", "--only", "b", "--", "true"]).ok();
@@ -219,16 +213,11 @@ fn a_copy_from_before_a_rekey_opens_with_its_own_passphrase() {
     world.unset("KEYVAULT_PASSPHRASE");
     world.run(&["vault", "diff", "other.db"]).fails_with(4, LOCKED);
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&["vault", "diff", "other.db"]).is(
-        0,
-        "
+    world.run(&["vault", "diff", "other.db"]).prints("
+            The vault here is at change 4, other.db at change 2. The vault here has every change of other.db, and 2 more. 0 keys are the same, 1 differs.
             KEY  DIFFERS    HERE              OTHER
             a    version 1  REVOKED just now  current
-        ",
-        "
-            The vault here is at change 4, other.db at change 2. The vault here has every change of other.db, and 2 more. 0 keys are the same, 1 differs.
-        ",
-    );
+        ");
 }
 
 #[test]
@@ -274,17 +263,12 @@ fn a_key_of_the_same_name_that_is_another_key_is_no_change_of_it() {
     world.run(&["generate", "token"]).ok();
     there(&world, "keyvault generate token").ok();
     world.advance(hours(1));
-    world.run(&["vault", "diff", "other.db"]).is(
-        0,
-        "
+    world.run(&["vault", "diff", "other.db"]).prints("
+            The vault here is at change 2, other.db at change 2. 1 change was made here only, 1 in other.db only. 0 keys are the same, 2 differ.
             KEY  DIFFERS  HERE  OTHER
             token  only other  another key has this name  version 1, made 1h ago by ada@host
             token  only here  version 1, made 1h ago by ada@host  -
-        ",
-        "
-            The vault here is at change 2, other.db at change 2. 1 change was made here only, 1 in other.db only. 0 keys are the same, 2 differ.
-        ",
-    );
+        ");
 }
 
 fn set_private(path: &std::path::Path) {

@@ -9,7 +9,7 @@ use crate::harness::{World, days, hours};
 const REFUSED: &str = "
     error: Cannot release the keys:
       a: disabled
-           Enable disabled keys (`keyvault enable NAME`), or leave them out (`--skip-expired`).
+           Enable disabled keys (`keyvault enable a`), or leave them out (`--skip-expired`).
 ";
 
 /// The keys of [`with_keys`] in a vault that each command unlocks by itself.
@@ -38,7 +38,7 @@ fn a_disabled_key_is_refused_by_every_command_that_gives_values_until_it_is_enab
         assert_eq!(world.run(&whole).code, 6, "{whole:?}");
     }
     let skipped = world.run(&["exec", "--scope", "deploy", "--skip-expired", "--", "sh", "-c", "echo $A$B"]);
-    skipped.is(0, "value-b\n", "warning: Left out because they are disabled: a.\n");
+    skipped.is(0, "value-b\n", "warning: Left out, because it is disabled: a.\n");
     for version in [&[][..], &["--version", "1"]] {
         let whole = [&["show", "a", "--reveal"], version].concat();
         world.run(&whole).fails_with(

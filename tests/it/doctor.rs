@@ -41,21 +41,22 @@ fn set_mode(path: &Path, mode: u32) {
 fn a_vault_in_order_has_no_finding_and_the_whole_report_is_this() {
     let world = World::own();
     let ran = world.run(&["doctor"]);
-    let expected = "  ok    files         no one else can read or write the vault's files
-  ok    synced folder no sync service found
-  ok    conflicts     no conflict copies next to the vault
-  ok    rows          no stray rows
-  ok    backup        none verified yet; create one with `keyvault vault backup --verify FILE`
-  ok    keyring       not used; there is no session bus (DBUS_SESSION_BUS_ADDRESS).
-  ok    kernel keys   sessions can be kept
+    let expected = "CHECK          STATE  RESULT
+files          ok     no one else can read or write the vault's files
+synced folder  ok     no sync service found
+conflicts      ok     no conflict copies next to the vault
+rows           ok     no stray rows
+backup         ok     none verified yet; create one with `keyvault vault backup --verify FILE`
+keyring        ok     not used; there is no session bus (DBUS_SESSION_BUS_ADDRESS).
+kernel keys    ok     sessions can be kept
 ";
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     assert!(ran.out.starts_with(expected), "{}", ran.out);
     assert!(ran.out.ends_with(
-        "  ok    clock         not behind the last entry of the audit log
-  ok    slots         2 give full access
-  ok    keys          0 keys, none expired, none unused
-  -     completion    SHELL is not set
+        "clock          ok     not behind the last entry of the audit log
+slots          ok     2 give full access
+keys           ok     0 keys, none expired, none unused
+completion     -      SHELL is not set
 No problems found.\n"
     ));
     let json = world.run(&["doctor", "--json"]).ok().json();

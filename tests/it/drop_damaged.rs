@@ -83,7 +83,7 @@ fn a_finished_restore_says_in_the_past_what_it_did() {
     world.run(&["vault", "backup", "copy"]).ok();
     world.run(&["revoke", "b"]).ok();
     world.run(&["generate", "c"]).ok();
-    world.run(&["vault", "restore", "copy", "--yes"]).reports(
+    world.run(&["vault", "restore", "copy", "--yes"]).prints(
         "
             The backup is at change 3; the vault here was at change 5.
             2 changes since the backup were superseded, with their audit log entries and those of reads.
@@ -91,7 +91,7 @@ fn a_finished_restore_says_in_the_past_what_it_did() {
             1 key returned to an earlier state: b
             1 key stays revoked: b
             Restored ~/.local/share/keyvault/vault.db from the backup at change 3. It is now at change 6.
-            ",
+        ",
     );
     world.run(&["generate", "d"]).ok();
     let said = world.run(&["vault", "restore", "copy", "--yes"]).ok().err;

@@ -47,8 +47,10 @@ fn a_key_says_who_answers_for_it_and_what_people_call_it_until_that_is_removed()
     world.run(&["generate", "a"]).ok();
     let edited =
         world.run(&["edit", "a", "--owner", "Payments\u{1b}[31m", "--display-name", "Stripe, live"]).ok();
-    assert!(edited.out.contains("owner        Payments\\u{1b}[31m\n"), "{}", edited.out);
-    assert!(edited.out.contains("display name Stripe, live\n"), "{}", edited.out);
+    assert_eq!(edited.out, "a is changed: owner Payments\\u{1b}[31m; display name Stripe, live\n");
+    let shown = world.run(&["show", "a"]).ok().out;
+    assert!(shown.contains("owner        Payments\\u{1b}[31m\n"), "{shown}");
+    assert!(shown.contains("display name Stripe, live\n"), "{shown}");
     let json = world.run(&["show", "a", "--json"]).ok().json();
     assert_eq!(json["owner"], "Payments\u{1b}[31m");
     assert_eq!(json["display_name"], "Stripe, live");

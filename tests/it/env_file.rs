@@ -123,20 +123,17 @@ fn what_is_wrong_in_an_env_file_refuses_it_and_repeats_no_value() {
         ",
     );
     world.run(&["edit", "a", "--tag", "project=never"]).ok();
-    run("A=kv://a").fails_with(
-        125,
-        "
+    run("A=kv://a").fails_with(125, "
             error: Cannot release the keys:
-              A <- a: not available to project files (tag project=never) (keyvault edit a --untag project)
-        ",
-    );
+              A <- a: not available to project files, because of its tag project=never (keyvault edit a --untag project)
+        ");
     world.run(&["project", "add", "a"]).fails_with(
         6,
         "
-                error: `a` is not available to project files (tag project=never).
-                       Nothing was changed. To make it available: keyvault edit a --untag project
-                       For a token, whose grants decide, write the entry by hand.
-            ",
+            error: `a` is not available to project files: it has the tag project=never.
+                   Nothing was changed. To make it available: keyvault edit a --untag project
+                   For a token, whose grants decide, write the entry by hand.
+        ",
     );
     assert!(!world.home().join(".keyvault.toml").exists());
     world

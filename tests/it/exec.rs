@@ -52,21 +52,27 @@ fn the_ways_to_choose_add_up() {
 #[test]
 fn an_expired_key_refuses_and_names_itself_and_the_remedy() {
     let world = filled();
-    run(&world, &["--scope", "x"], "echo started").fails_with(125, "
+    run(&world, &["--scope", "x"], "echo started").fails_with(
+        125,
+        "
             error: Cannot release the keys:
               e: expired on 2020-01-01 00:00
-                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
-        ");
+                   Extend expired keys (`keyvault edit e --expires 30d`), or leave them out (`--skip-expired`).
+        ",
+    );
     run(&world, &["--scope", "x", "--skip-expired"], SHOW).is(
         0,
         "a b none none\n",
-        "warning: Left out because they have expired: e.\n",
+        "warning: Left out, because it has expired: e.\n",
     );
-    run(&world, &["--only", "e"], "echo started").fails_with(125, "
+    run(&world, &["--only", "e"], "echo started").fails_with(
+        125,
+        "
             error: Cannot release the keys:
               e: expired on 2020-01-01 00:00
-                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
-        ");
+                   Extend expired keys (`keyvault edit e --expires 30d`), or leave them out (`--skip-expired`).
+        ",
+    );
 }
 
 #[test]
@@ -79,7 +85,7 @@ fn revoked_keys_are_left_out_of_scopes_and_refused_by_name() {
         "
             error: Cannot release the keys:
               c: revoked
-                   Give a revoked key a new value with `keyvault rotate NAME`.
+                   Give a revoked key a new value with `keyvault rotate c`.
         ",
     );
     run(&world, &["--as", "B=c"], "true").fails_with(
@@ -87,7 +93,7 @@ fn revoked_keys_are_left_out_of_scopes_and_refused_by_name() {
         "
             error: Cannot release the keys:
               c: revoked
-                   Give a revoked key a new value with `keyvault rotate NAME`.
+                   Give a revoked key a new value with `keyvault rotate c`.
         ",
     );
 }
@@ -100,7 +106,9 @@ fn everything_that_is_wrong_is_said_at_once_before_anything_starts() {
     let log = world.run(&["audit", "log", "--json"]).ok().out;
     let all =
         ["--only", "nul", "--only", "long", "--only", "gone", "--scope", "x", "--as", "B=a", "--scope", "zz"];
-    run(&world, &all, "echo started").fails_with(125, "
+    run(&world, &all, "echo started").fails_with(
+        125,
+        "
             error: Cannot release the keys:
               scope zz: no key has it
               gone: no such key
@@ -108,8 +116,9 @@ fn everything_that_is_wrong_is_said_at_once_before_anything_starts() {
               B: set by a, b (choose one with --only, or rename one with --as VAR=NAME)
               long: 200006 bytes with its variable; the kernel accepts 131072 in one string
               nul: its value contains a NUL byte, which no variable can carry
-                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
-        ");
+                   Extend expired keys (`keyvault edit e --expires 30d`), or leave them out (`--skip-expired`).
+        ",
+    );
     assert_eq!(world.run(&["audit", "log", "--json"]).ok().out, log, "a refusal releases nothing");
 }
 
@@ -162,21 +171,21 @@ fn no_choice_shows_the_choices_and_a_missing_separator_is_usage() {
         125,
         "
             error: Put `--` before the command.
-                   For example: keyvault exec --scope dev -- npm start
+                   For example: keyvault exec --all -- true
         ",
     );
     world.run(&["exec", "--all"]).fails_with(
         125,
         "
             error: No command given.
-                   For example: keyvault exec --scope dev -- npm start
+                   For example: keyvault exec --all -- npm start
         ",
     );
     world.run(&["exec", "--all", "--"]).fails_with(
         125,
         "
             error: No command given.
-                   For example: keyvault exec --scope dev -- npm start
+                   For example: keyvault exec --all -- npm start
         ",
     );
 }

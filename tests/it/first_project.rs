@@ -26,19 +26,19 @@ fn values(world: &World, folder: &Path) -> String {
 }
 
 /// With the advice that every import gives.
-fn reports(ran: Ran, before: &str, after: &str) -> Ran {
+fn answers(ran: Ran, out: &str, before: &str, after: &str) -> Ran {
     let advice = crate::harness::text(DELETE);
-    ran.warns(&format!("{before}{advice}{after}"))
+    ran.is(0, out, &format!("{before}{advice}{after}"))
 }
 
 #[test]
 fn import_and_then_init_name_the_same_keys() {
     let world = World::new();
     let shop = folder(&world, "shop", "A=1\nB=2\n");
-    reports(
+    answers(
         run_in(&world, &shop, &["import", ".env", "--scope", "dev"]),
-        "Imported .env: 2 new.\n\
-         The names begin with the project's prefix, such as shop/A. `--prefix ''` imports without it.\n",
+        "Imported .env: 2 new.\n",
+        "The names begin with the project's prefix, such as shop/A. `--prefix ''` imports without it.\n",
         "Next: `keyvault project init` records the keys, so that `keyvault exec -- COMMAND` finds them.\n",
     );
     run_in(&world, &shop, &["project", "init"]).ok();
@@ -57,8 +57,12 @@ fn init_imports_and_a_second_project_is_beside_it() {
     let world = World::new();
     let shop = folder(&world, "shop", "A=1\nB=2\n");
     let ran = run_in(&world, &shop, &["project", "init", "--import"]);
-    assert_eq!(ran.out, "A <- shop/A\nB <- shop/B\n");
-    reports(ran, "Wrote ~/shop/.keyvault.toml.\nImported .env: 2 new.\n", "Next: keyvault exec -- COMMAND\n");
+    answers(
+        ran,
+        "A <- shop/A\nB <- shop/B\nWrote ~/shop/.keyvault.toml.\nImported .env: 2 new.\n",
+        "",
+        "Next: keyvault exec -- COMMAND\n",
+    );
     std::fs::remove_file(shop.join(".env")).unwrap();
     let blog = folder(&world, "blog", "A=3\nB=4\n");
     run_in(&world, &blog, &["project", "init", "--import", "--scope", "web"]).ok();
@@ -78,18 +82,15 @@ fn two_environments_and_a_setting_are_one_file() {
         &shop,
         &["project", "init", "--import", "--plain", "PORT", "--profile", "prod=.env.production"],
     );
-    assert_eq!(
-        ran.ok().out,
-        "A <- shop/A\nC <- shop/C\nB <- shop/B\nPORT = \"3000\"\n[prod] A <- shop/prod/A\n"
-    );
+    let written = "A <- shop/A\nC <- shop/C\nB <- shop/B\nPORT = \"3000\"\n[prod] A <- shop/prod/A\nWrote ";
+    assert!(ran.ok().out.starts_with(written));
     let text = std::fs::read_to_string(shop.join(FILE)).unwrap();
     assert!(
         text.contains("PORT = { value = \"3000\" }\n\n[profiles.prod.keys]\nA = \"shop/prod/A\"\n"),
         "{text}"
     );
     // An example's value is none.
-    run_in(&world, &shop, &["project", "check"])
-        .fails(3, "C <- shop/C: no such key (did you mean shop/B? If not: keyvault add shop/C)");
+    run_in(&world, &shop, &["project", "check"]).fails(3, "C <- shop/C: no such key (keyvault add shop/C)");
     world.run_with_input(&["add", "shop/C"], "c").ok();
     let shown = |profile: &[&str]| {
         let run = ["--", "sh", "-c", "echo $A $B $C $PORT"];

@@ -46,7 +46,7 @@ fn the_version_before_is_good_on_the_day_on_which_the_new_one_is_revoked() {
         "
             error: Cannot release the keys:
               g: revoked
-                   Give a revoked key a new value with `keyvault rotate NAME`.
+                   Give a revoked key a new value with `keyvault rotate g`.
         ",
     );
     world.run(&["revoke", "g"]).ok();
@@ -55,7 +55,7 @@ fn the_version_before_is_good_on_the_day_on_which_the_new_one_is_revoked() {
         "
             error: Cannot release the keys:
               g: revoked
-                   Give a revoked key a new value with `keyvault rotate NAME`.
+                   Give a revoked key a new value with `keyvault rotate g`.
         ",
     );
 }
@@ -74,11 +74,14 @@ fn an_expired_key_refuses_its_version_in_grace_even_if_the_current_one_is_revoke
                    Extend it with `keyvault edit g --expires 30d`.
         ",
     );
-    world.run(&["exec", "--previous", "g", "--", "true"]).fails_with(125, "
+    world.run(&["exec", "--previous", "g", "--", "true"]).fails_with(
+        125,
+        "
             error: Cannot release the keys:
               g: expired on 2020-01-01 00:00
-                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
-        ");
+                   Extend expired keys (`keyvault edit g --expires 30d`), or leave them out (`--skip-expired`).
+        ",
+    );
 }
 
 #[test]

@@ -54,17 +54,19 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
                    Nothing was changed. Give a key a new value with `keyvault rotate`, or replace keys from a file with `keyvault import --on-conflict replace`.
         ");
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2"}), "all or nothing");
-    world.run(&["import", "b.env", "--on-conflict", "skip"]).reports(
+    world.run(&["import", "b.env", "--on-conflict", "skip"]).is(
+        0,
+        "Imported b.env: 1 new, 1 skipped.\n",
         "
-            Imported b.env: 1 new, 1 skipped.
             The file still contains the plaintext values, and some that were not imported. Keep it until they are.
         ",
     );
     // Values that the vault has are in no danger.
     world.file("same.env", "B=2\nC=4\n");
-    world.run(&["import", "same.env", "--on-conflict", "skip"]).reports(
+    world.run(&["import", "same.env", "--on-conflict", "skip"]).is(
+        0,
+        "Imported same.env: 2 unchanged.\n",
         "
-            Imported same.env: 2 unchanged.
             The file still contains the plaintext values. Once everything works without it, delete it:
               rm 'same.env'
             If git tracks it, also run `git rm --cached 'same.env'` and rotate the keys that were pushed.
@@ -72,16 +74,17 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
     );
     world
         .run(&["import", "b.env", "--on-conflict", "skip", "--dry-run"])
-        .reports("Would import b.env: 1 skipped, 1 unchanged.\n");
+        .prints("Would import b.env: 1 skipped, 1 unchanged.\n");
     let preview = world.run(&["import", "b.env", "--on-conflict", "skip", "--dry-run", "--json"]).ok().json();
     assert_eq!(
         (&preview["skipped"], &preview["unchanged"]),
         (&serde_json::json!(["B"]), &serde_json::json!(["C"]))
     );
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2", "C": "4"}));
-    world.run(&["import", "b.env", "--on-conflict", "replace"]).reports(
+    world.run(&["import", "b.env", "--on-conflict", "replace"]).is(
+        0,
+        "Imported b.env: 2 updated.\n",
         "
-            Imported b.env: 2 updated.
             The file still contains the plaintext values. Once everything works without it, delete it:
               rm 'b.env'
             If git tracks it, also run `git rm --cached 'b.env'` and rotate the keys that were pushed.
@@ -96,7 +99,13 @@ fn a_dry_run_changes_nothing_and_says_what_would_be_done() {
     let world = World::new();
     world.file("a.env", "A=1\n");
     let before = std::fs::read(world.vault()).unwrap();
-    world.run(&["import", "a.env", "--dry-run"]).reports("Would import a.env: 1 new.\n");
+    world.run(&["import", "a.env", "--dry-run"]).prints(
+        "
+            KEY  STATE
+            A    new
+            Would import a.env: 1 new.
+        ",
+    );
     assert!(std::fs::read(world.vault()).unwrap() == before);
     world.run(&["import", "a.env"]).ok();
     world.run(&["import", "a.env", "--dry-run"]).fails_with(6, "
@@ -121,11 +130,10 @@ fn dangerous_variables_are_skipped_and_listed_and_references_are_pointed_out() {
     let world = World::new();
     world
         .run_with_input(&["import", "-"], "LD_PRELOAD=x\nPATH=/evil\nA=1\nURL=http://${HOST}/\nWITH.DOT=1\n")
-        .reports("
+        .is(0, "Imported standard input: 3 new.\n", "
                 warning: ${…} is imported as it is and not expanded: URL.
                 warning: Shells cannot read these variables: WITH.DOT.
-                warning: Left out because they make programs run code, or belong to keyvault: LD_PRELOAD, PATH.
-                Imported standard input: 3 new.
+                warning: Not imported, because they make programs run code, or belong to keyvault: LD_PRELOAD, PATH.
             ");
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "URL": "http://${HOST}/", "WITH.DOT": "1"}));
 }
@@ -134,13 +142,16 @@ fn dangerous_variables_are_skipped_and_listed_and_references_are_pointed_out() {
 fn what_is_said_at_the_end_is_how_to_get_rid_of_the_file() {
     let world = World::new();
     world.file("it's here.env", "A=1\n");
-    world.run(&["import", "it's here.env"]).reports(r#"
-            Imported it's here.env: 1 new.
+    world.run(&["import", "it's here.env"]).is(
+        0,
+        "Imported it's here.env: 1 new.\n",
+        r#"
             The file still contains the plaintext values. Once everything works without it, delete it:
               rm 'it'\''s here.env'
             If git tracks it, also run `git rm --cached 'it'\''s here.env'` and rotate the keys that were pushed.
-        "#);
-    world.run_with_input(&["import", "-"], "B=1\n").reports("Imported standard input: 1 new.\n");
+        "#,
+    );
+    world.run_with_input(&["import", "-"], "B=1\n").prints("Imported standard input: 1 new.\n");
 }
 
 #[test]

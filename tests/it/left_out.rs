@@ -20,7 +20,7 @@ fn exec(world: &World, flags: &[&str]) -> Ran {
     world.run(&[&["exec"], flags, &["--", "sh", "-c", "echo $A${R-} ${D-}"]].concat())
 }
 
-const REVOKED: &str = "warning: Left out because they are revoked: r.\n";
+const REVOKED: &str = "warning: Left out, because it is revoked: r.\n";
 
 #[test]
 fn revoked_keys_are_named_wherever_they_are_left_out() {
@@ -55,7 +55,7 @@ fn strict_refuses_a_scope_with_a_revoked_key() {
     let refused = "
         error: Cannot release the keys:
           r: revoked
-               Give a revoked key a new value with `keyvault rotate NAME`.
+               Give a revoked key a new value with `keyvault rotate r`.
     ";
     let log = world.run(&["audit", "log", "--json"]).ok().out;
     for flags in [&["--scope", "s"][..], &["--all"], &["--all", "--mask"], &["--scope", "s", "--dry-run"]] {
@@ -75,7 +75,7 @@ fn disabled_keys_are_refused_and_named_where_they_are_left_out() {
         exec(&world, flags).fails(125, "d: disabled");
     }
     let both =
-        "warning: Left out because they are disabled: d.\nwarning: Left out because they are revoked: r.\n";
+        "warning: Left out, because it is disabled: d.\nwarning: Left out, because it is revoked: r.\n";
     exec(&world, &["--scope", "s", "--skip-expired"]).is(0, "value-a\n", both);
     let json = exec(&world, &["--scope", "s", "--skip-expired", "--dry-run", "--json"]).ok().json();
     let skipped =
@@ -89,7 +89,7 @@ fn a_bearer_hears_of_a_revoked_key_that_it_was_granted() {
     let token = token(&world, &["ci", "--scope", "deploy"]);
     world.run(&["revoke", "b"]).ok();
     let run = |flags: &[&str]| held(&world, &token, &[&["exec"], flags, &["--", "true"]].concat());
-    let told = "warning: Left out because they are revoked: b.\n";
+    let told = "warning: Left out, because it is revoked: b.\n";
     assert_eq!(run(&[]).ok().err, told);
     assert_eq!(run(&["--scope", "deploy"]).ok().err, told);
     run(&["--strict", "--all"]).fails(125, "b: revoked");

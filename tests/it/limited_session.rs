@@ -27,7 +27,7 @@ const NEEDS_ALL: &str = "
 /// [`with_keys`] without its session.
 fn locked() -> World {
     let world = with_keys();
-    world.run(&["lock"]).reports("Locked.\n");
+    world.run(&["lock"]).prints("Locked.\n");
     world
 }
 
@@ -89,7 +89,7 @@ fn rows(world: &World) -> Vec<i64> {
 fn a_limited_session_opens_the_keys_of_its_scopes_and_no_other() {
     let world = locked();
     owner(&world, &["unlock", "--scope", "deploy"])
-        .reports("Unlocked 2 keys until 2040-05-17 09:00 (in 1h). `keyvault lock` ends the session.\n");
+        .prints("Unlocked 2 keys until 2040-05-17 09:00 (in 1h). `keyvault lock` ends the session.\n");
     assert_eq!(seen(world.run(&ENV)), ["A=value-a", "B=value-b"]);
     assert_eq!(seen(world.run(&["exec", "--scope", "deploy", "--", "env"])), ["A=value-a", "B=value-b"]);
     world.run(&["export", "--only", "b"]).prints("B=value-b\n");
@@ -145,7 +145,7 @@ fn what_needs_the_owner_says_that_the_session_is_limited_and_what_opens_a_full_o
     owner(&world, &["edit", "c", "--note", "n"]).ok();
     assert_eq!(seen(world.run(&ENV)), ["A=value-a", "B=value-b"]);
     owner(&world, &["unlock"])
-        .reports("Unlocked until 2040-05-17 09:00 (in 1h). `keyvault lock` ends the session.\n");
+        .prints("Unlocked until 2040-05-17 09:00 (in 1h). `keyvault lock` ends the session.\n");
     world.run(&["list"]).ok();
     assert_eq!(seen(world.run(&["exec", "--all", "--", "env"])).len(), 4);
     assert_eq!(sessions(&world), [""; 0], "a full session ends a limited one");
@@ -169,8 +169,8 @@ fn status_shows_a_limited_session_while_it_is_open_and_as_long_as_the_vault_has_
     let world = limited();
     world.run(&["status"]).prints(
         "
-            vault    ~/.local/share/keyvault/vault.db
-            session  limited to 2 keys until 2040-05-17 09:00 (in 1h): a, b
+            vault        ~/.local/share/keyvault/vault.db
+            session      limited to 2 keys until 2040-05-17 09:00 (in 1h): a, b
         ",
     );
     let status = world.run(&["status", "--json"]).ok().json();
@@ -186,7 +186,7 @@ fn status_shows_a_limited_session_while_it_is_open_and_as_long_as_the_vault_has_
     let name = sessions(&world).remove(0);
     assert!(name.starts_with("session/") && name.len() == 16, "{name}");
     // `lock` ends the kernel's key, and someone who copied it is still let in: so the token is shown.
-    world.run(&["lock"]).reports("Locked.\n");
+    world.run(&["lock"]).prints("Locked.\n");
     world.run(&["exec", "--only", "a", "--", "env"]).fails(125, "The vault is locked");
     owner(&world, &["token", "list"]).is(
         0,
@@ -196,8 +196,8 @@ fn status_shows_a_limited_session_while_it_is_open_and_as_long_as_the_vault_has_
     owner(&world, &["unlock"]).ok();
     world.run(&["status"]).prints(
         "
-            vault    ~/.local/share/keyvault/vault.db
-            session  open until 2040-05-17 09:00 (in 1h)
+            vault        ~/.local/share/keyvault/vault.db
+            session      open until 2040-05-17 09:00 (in 1h)
         ",
     );
 }
@@ -217,9 +217,9 @@ fn a_session_that_another_machine_made_is_shown_and_ended_by_revoke_alone() {
     owner(&world, &["unlock"]).ok();
     world.run(&["status"]).prints(&format!(
         "
-            vault    ~/.local/share/keyvault/vault.db
-            session  open until 2040-05-17 09:00 (in 1h)
-            limited  {name} until 2040-05-17 09:00 (in 1h), by ada@elsewhere
+            vault        ~/.local/share/keyvault/vault.db
+            session      open until 2040-05-17 09:00 (in 1h)
+            limited      {name} until 2040-05-17 09:00 (in 1h), by ada@elsewhere
         "
     ));
     let status = world.run(&["status", "--json"]).ok().json();
@@ -360,14 +360,10 @@ fn a_session_is_ended_by_revoke_and_never_renewed_bundled_or_made_by_hand() {
     owner(&world, &["token", "revoke", &name]).ok();
     assert_eq!(rows(&world), [0; 5]);
     world.run(&["exec", "--all", "--", "env"]).fails(125, "The limited session no longer opens anything");
-    world.run(&["status"]).is(
-        4,
-        "
-            vault    ~/.local/share/keyvault/vault.db
-            session  locked; open a session with `keyvault unlock`
-        ",
-        "warning: The limited session no longer opens anything: it has expired, or the vault's owner ended it.\n",
-    );
+    world.run(&["status"]).is(4, "
+            vault        ~/.local/share/keyvault/vault.db
+            session      locked; open a session with `keyvault unlock`
+        ", "warning: The limited session no longer opens anything: it has expired, or the vault's owner ended it.\n");
 }
 
 #[test]
@@ -451,8 +447,7 @@ fn a_session_for_a_project_opens_the_keys_that_its_approved_file_names() {
     finish(by_token.args(["unlock", "--project"]), b"").fails(6, "asks for keys that are not approved");
     unlock(&[]).fails(6, "asks for keys that are not approved");
     approved(&world, file);
-    unlock(&[])
-        .reports("Unlocked 2 keys until 2040-05-17 09:00 (in 1h). `keyvault lock` ends the session.\n");
+    unlock(&[]).prints("Unlocked 2 keys until 2040-05-17 09:00 (in 1h). `keyvault lock` ends the session.\n");
     let child = ["exec", "--", "sh", "-c", "echo $A $URL"];
     run_in(&world, &folder, &child).prints("value-a x-value-c\n");
     run_in(&world, &folder, &["exec", "--only", "b", "--", "true"])
@@ -477,7 +472,7 @@ fn a_key_that_no_file_gets_is_handed_to_none_by_a_limited_session_either() {
     owner(&world, &["unlock", "--scope", "deploy"]).ok();
     assert_eq!(seen(world.run(&ENV)), ["A=value-a", "B=value-b"]);
     run_in(&world, &folder, &["exec", "--", "true"])
-        .fails(125, "A <- a: not available to project files (tag project=never)");
+        .fails(125, "A <- a: not available to project files, because of its tag project=never");
     owner(&world, &["edit", "a", "--untag", "project"]).ok();
     run_in(&world, &folder, &["exec", "--", "true"]).ok();
 }

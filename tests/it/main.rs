@@ -103,6 +103,7 @@ mod rotate;
 mod session;
 mod settings;
 mod show;
+mod slips;
 mod slots;
 mod slots_passed_over;
 mod streams;

@@ -25,12 +25,13 @@ fn passwd_changes_the_one_slot_and_says_what_it_does_not_do() {
     let value = world.run(&["show", "a", "--reveal"]).ok().out;
     let old = std::fs::read(world.vault()).unwrap();
     world.file("new", NEW);
-    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).reports(
+    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).is(
+        0,
         "
-            warning: Others can read new. Fix it: chmod 600 new
             The passphrase is changed. Older copies of the vault still open with the old one.
             If someone may know it, run `keyvault vault rekey` and rotate the keys.
         ",
+        "warning: Others can read new. Fix it: chmod 600 new\n",
     );
     world.run(&["show", "a", "--reveal"]).fails_with(
         4,
@@ -73,7 +74,7 @@ fn the_first_passphrase_of_a_vault_takes_no_others_place() {
     world.unset("KEYVAULT_PASSPHRASE");
     world.set("KEYVAULT_KEY_FILE", "kf");
     set_mode(&world.file("new", "other words"), 0o600);
-    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).reports(
+    world.run(&["vault", "passwd", "--new-passphrase-file", "new"]).prints(
         "
             This passphrase now opens the vault, and so does what opened it before.
             It does not open older copies.

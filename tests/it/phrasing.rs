@@ -35,7 +35,7 @@ fn exec_by_scope_says_which_keys_it_leaves_out_because_they_are_revoked() {
         world.run(&["generate", key, "--scope", "s"]).ok();
     }
     world.run(&["revoke", "b", "c"]).ok();
-    let warning = "warning: Left out because they are revoked: b, c.\n";
+    let warning = "warning: Left out, because they are revoked: b, c.\n";
     for line in [
         &["exec", "--scope", "s", "--", "true"][..],
         &["exec", "--scope", "s", "--dry-run", "--", "true"],

@@ -95,7 +95,7 @@ fn everything_that_is_wrong_is_one_report_with_the_command_that_mends_each() {
     let before = log(&world);
     let lines = [
         "A <- dp/password: no such key (did you mean db/password? If not: keyvault add dp/password)",
-        "B <- b: not available to project files (tag project=never) (keyvault edit b --untag project)",
+        "B <- b: not available to project files, because of its tag project=never (keyvault edit b --untag project)",
         "C <- old: expired on 2020-01-01 00:00 (keyvault edit old --expires 30d)",
         "D <- gone: revoked (keyvault rotate gone)",
         "E <- nothing/like-it: no such key (keyvault add nothing/like-it)",
@@ -126,11 +126,15 @@ fn check_says_how_it_stands_and_its_exit_code_tells_what_is_missing_apart() {
         "[keys]\nA = { key = \"a\", description = \"the first\\u001b[31m\" }\nB = { key = \"x\", default = \"1\" }\n\
          C = { key = \"x\", optional = true }\n[profiles.prod.keys]\nA = \"new\"\n",
     );
-    run_in(&world, &folder, &["project", "check"]).prints(
-        "VARIABLE  KEYS  STATUS    ABOUT\n\
-         A         a     ready     the first\\u{1b}[31m\n\
-         B         x     default\n\
-         C         x     left out\n",
+    run_in(&world, &folder, &["project", "check"]).is(
+        0,
+        r#"
+            VARIABLE  KEYS  STATUS    ABOUT
+            A         a     ready     the first\u{1b}[31m
+            B         x     default
+            C         x     left out
+        "#,
+        "Profiles: `prod`. Check one with `--profile PROFILE`.\n",
     );
     let ran = run_in(&world, &folder, &["project", "check", "--profile", "prod", "--json"]);
     assert_eq!(ran.code, 3, "{}", ran.err);
@@ -179,10 +183,10 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
             DATABASE_URL <- My-Shop/DATABASE_URL
             STRIPE_KEY <- My-Shop/STRIPE_KEY
             lower <- My-Shop/lower
-        ", "
-            warning: Left out because a project file may not set them: PATH. Set them in the shell.
             Wrote ~/My Shop!/.keyvault.toml.
-            Import the values with `keyvault import .env`; `keyvault project check` shows what is missing. Write a value that is not secret as { value = '3000' }.
+        ", "
+        warning: Left out, because a project file may not set it: PATH. Set it in the shell.
+        Import the values with `keyvault import .env`; `keyvault project check` shows what is missing. Write a value that is not secret as { value = '3000' }.
         ");
 
     let text = std::fs::read_to_string(folder.join(FILE)).unwrap();
@@ -228,11 +232,10 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
                    See its usage with `keyvault project add --help`.
         ",
     );
-    run_in(&world, &folder, &["project", "add", "not/there"]).reports(
-        "
-            ~/My Shop!/.keyvault.toml: NOT_THERE <- not/there
-            warning: No key `not/there` yet. Add it: keyvault add not/there
-        ",
+    run_in(&world, &folder, &["project", "add", "not/there", "--yes"]).is(
+        0,
+        "~/My Shop!/.keyvault.toml: NOT_THERE <- not/there\n",
+        "warning: No key `not/there` yet. Add it: keyvault add not/there\n",
     );
     let with = |arguments: &[&str]| {
         run_in(&world, &folder, &[&["exec"], arguments, &["--", "printenv", "A"]].concat())
@@ -435,7 +438,7 @@ fn keys_that_are_added_to_a_project_at_once_are_all_in_the_file() {
     std::thread::scope(|scope| {
         for name in ["a", "b", "c", "d", "e", "f"] {
             let world: &World = &world;
-            scope.spawn(move || world.run(&["project", "add", name]).ok());
+            scope.spawn(move || world.run(&["project", "add", name, "--yes"]).ok());
         }
     });
     let file = std::fs::read_to_string(world.home().join(".keyvault.toml")).unwrap();

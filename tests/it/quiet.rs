@@ -41,7 +41,7 @@ fn data_warnings_and_errors_stay() {
     world.run(&["exec", "-q", "--scope", "s", "--", "sh", "-c", "echo $A"]).is(
         0,
         "secret-of-a\n",
-        "warning: Left out because they are revoked: r.\n",
+        "warning: Left out, because it is revoked: r.\n",
     );
     world.run(&["show", "nobody", "-q"]).fails_with(3, &no_key("nobody"));
 }

@@ -63,34 +63,32 @@ fn lines_that_cannot_be_proved_keep_no_other_away_and_nothing_is_imported_twice(
     let half = &lines[4][..lines[4].len() / 2];
     let damaged =
         ["nonsense", lines[1], lines[0], half, "", lines[0], &altered, &foreign, lines[2], lines[4]];
-    let ran = import(&world, &damaged);
-    assert_eq!(
-        (ran.code, ran.err.as_str()),
-        (
-            5,
-            "warning: Line 1 is not a read that keyvault recorded; not imported.\n\
-             warning: Line 4 is not a read that keyvault recorded; not imported.\n\
-             warning: Line 7 was altered; not imported.\n\
-             warning: Before line 10, 1 read is missing.\n\
-             warning: Skipped 1 read by tokens of another vault.\n\
-             Imported 4 new reads by token `ci`.\n"
-        )
+    import(&world, &damaged).is(
+        5,
+        "Imported 4 new reads by token `ci`.\n",
+        "
+            warning: Line 1 is not a read that keyvault recorded; not imported.
+            warning: Line 4 is not a read that keyvault recorded; not imported.
+            warning: Line 7 was altered; not imported.
+            warning: Before line 10, 1 read is missing.
+            warning: Skipped 1 read by tokens of another vault.
+        ",
     );
     assert_eq!(imported(&world), 4);
-    import(&world, &damaged).fails_with(
+    import(&world, &damaged).is(
         5,
+        "Nothing new was imported.\n",
         "
             warning: Line 1 is not a read that keyvault recorded; not imported.
             warning: Line 4 is not a read that keyvault recorded; not imported.
             warning: Line 7 was altered; not imported.
             warning: Skipped 1 read by tokens of another vault.
-            Nothing new was imported.
         ",
     );
     assert_eq!(imported(&world), 4);
     // A whole copy brings what was missing, once.
-    assert_eq!(import(&world, &lines).ok().err, "Imported 1 new read by token `ci`.\n");
-    assert_eq!(import(&world, &lines).ok().err, "Nothing new: every read in the file was imported before.\n");
+    assert_eq!(import(&world, &lines).ok().out, "Imported 1 new read by token `ci`.\n");
+    assert_eq!(import(&world, &lines).ok().out, "Nothing new: every read in the file was imported before.\n");
     world.file("reads.jsonl", damaged.join("\n"));
     let told = world.run(&["audit", "import", "reads.jsonl", "--json"]);
     assert_eq!(told.code, 5);
@@ -118,15 +116,15 @@ fn a_last_line_that_was_cut_off_is_pointed_out_and_no_damage() {
     let cut = &lines[1][..lines[1].len() - 1];
     world.file("reads.jsonl", format!("{}\n{cut}", lines[0]));
     let ran = world.run(&["audit", "import", "reads.jsonl"]).ok();
-    assert_eq!(
-        ran.err,
-        "warning: The last line is truncated. Its read was not released, unless the copy is incomplete.\n\
-         Imported 1 new read by token `ci`.\n"
+    ran.is(
+        0,
+        "Imported 1 new read by token `ci`.\n",
+        "warning: The last line is truncated. Its read was not released, unless the copy is incomplete.\n",
     );
     // Whole, but for the newline.
     world.file("reads.jsonl", lines.join("\n"));
     assert_eq!(
-        world.run(&["audit", "import", "reads.jsonl"]).ok().err,
+        world.run(&["audit", "import", "reads.jsonl"]).ok().out,
         "Imported 1 new read by token `ci`.\n"
     );
 }
@@ -138,19 +136,18 @@ fn reads_of_a_log_that_was_put_back_to_an_older_copy_are_imported_and_the_copy_i
     let cached = std::fs::read(away.home().join("reads.jsonl")).unwrap();
     let one = reads(&away, &token, 1);
     let one: Vec<&str> = one.iter().map(String::as_str).collect();
-    assert_eq!(import(&world, &one).ok().err, "Imported 3 new reads by token `ci`.\n");
+    assert_eq!(import(&world, &one).ok().out, "Imported 3 new reads by token `ci`.\n");
     away.file("reads.jsonl", cached);
     let other = reads(&away, &token, 2);
     let other: Vec<&str> = other.iter().map(String::as_str).collect();
     assert_eq!((first.len(), other.len()), (2, 4));
     let ran = import(&world, &other);
-    ran.fails_with(5, "
+    ran.is(5, "Imported 2 new reads by token `ci`.\n", "
             warning: Line 3 does not follow from the read imported before it: the read log was replaced by an older copy.
             warning: Line 4 does not follow from the read imported before it: the read log was replaced by an older copy.
-            Imported 2 new reads by token `ci`.
         ");
     assert_eq!(imported(&world), 5);
-    assert_eq!(import(&world, &other).ok().err, "Nothing new: every read in the file was imported before.\n");
+    assert_eq!(import(&world, &other).ok().out, "Nothing new: every read in the file was imported before.\n");
     world.run(&["vault", "check"]).ok();
 }
 
@@ -158,14 +155,12 @@ fn reads_of_a_log_that_was_put_back_to_an_older_copy_are_imported_and_the_copy_i
 fn a_file_with_nothing_of_this_vault_is_refused_by_what_it_is() {
     let (world, away, token) = with_bundle();
     let lines = reads(&away, &token, 1);
-    import(&world, &["nonsense"]).fails_with(
+    import(&world, &["nonsense"]).is(
         5,
-        "
-            warning: Line 1 is not a read that keyvault recorded; not imported.
-            Nothing new was imported.
-        ",
+        "Nothing new was imported.\n",
+        "warning: Line 1 is not a read that keyvault recorded; not imported.\n",
     );
-    assert_eq!(import(&world, &[]).ok().err, "The file contains no reads.\n");
+    assert_eq!(import(&world, &[]).ok().out, "The file contains no reads.\n");
     let other = World::own();
     other.file("reads.jsonl", format!("{}\n", lines[0]));
     other.run(&["audit", "import", "reads.jsonl"]).fails_with(
@@ -189,13 +184,12 @@ fn reads_that_were_imported_are_skipped_after_a_renewal_or_a_rekey_too() {
     let rekey = ["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"];
     for change in [&["token", "renew", "ci"][..], &rekey] {
         world.run(change).ok();
-        assert_eq!(import(&world, &lines[..2]).ok().err, nothing_new, "{change:?}");
+        assert_eq!(import(&world, &lines[..2]).ok().out, nothing_new, "{change:?}");
         // Reads that were not imported in time are of a token that opens nothing any more.
-        import(&world, &lines).reports(
-            "
-                warning: Skipped 1 read by tokens that this vault does not know, such as tokens renewed since.
-                Nothing new: every other read in the file was imported before.
-            ",
+        import(&world, &lines).is(
+            0,
+            "Nothing new: every other read in the file was imported before.\n",
+            "warning: Skipped 1 read by tokens that this vault does not know, such as tokens renewed since.\n",
         );
     }
     assert_eq!(imported(&world), 2);

@@ -11,7 +11,7 @@ use keyvault_vault::unlock::passphrase::Passphrase;
 use keyvault_vault::{Credential, Holder, Holders, Notices, Vault, VaultError, World as VaultWorld, slot};
 use pretty_assertions::assert_eq;
 
-use crate::harness::{PASSPHRASE, START, World, text};
+use crate::harness::{PASSPHRASE, START, World};
 
 const NEW: &str = "another horse battery staple";
 
@@ -104,8 +104,8 @@ fn rekey_seals_everything_anew_and_what_opened_before_does_not() {
     world.run(&["status"]).is(
         4,
         "
-            vault    ~/.local/share/keyvault/vault.db
-            session  locked; open a session with `keyvault unlock`
+            vault        ~/.local/share/keyvault/vault.db
+            session      locked; open a session with `keyvault unlock`
         ",
         "",
     );
@@ -151,12 +151,13 @@ fn rekey_keeps_only_what_was_presented_and_asks_for_two_ways_in() {
                    Leave out `--no-recovery`, keep a key file with `--key-file FILE`, or confirm with `--yes`.
         ",
     );
-    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).reports(
+    world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).is(
+        0,
         "
             Sealed 0 keys under a new root key. The vault opens with: passphrase.
             No longer open the vault: slot 2 (recovery code), slot 3 (key file).
-            The values are unchanged, and anyone who has seen them still knows them. Rotate the keys.
         ",
+        "The values are unchanged, and anyone who has seen them still knows them. Rotate the keys.\n",
     );
     assert_eq!(kinds(&world), ["passphrase"]);
     // A key file that opens nothing is the wrong one.
@@ -315,12 +316,16 @@ fn a_rekey_sets_a_new_passphrase_and_the_old_one_opens_nothing() {
         }
         let readable =
             if by_variable { "" } else { "warning: Others can read ~/new. Fix it: chmod 600 ~/new\n" };
-        let done = "
-            Sealed 1 key under a new root key. The vault opens with: passphrase.
-            No longer open the vault: slot 1 (passphrase), slot 2 (recovery code).
-            The values are unchanged, and anyone who has seen them still knows them. Rotate the keys.
-            ";
-        world.run(&rekey).reports(&format!("{readable}{}", text(done)));
+        let advice =
+            "The values are unchanged, and anyone who has seen them still knows them. Rotate the keys.\n";
+        world.run(&rekey).is(
+            0,
+            "
+                Sealed 1 key under a new root key. The vault opens with: passphrase.
+                No longer open the vault: slot 1 (passphrase), slot 2 (recovery code).
+            ",
+            &format!("{readable}{advice}"),
+        );
         world.run(&["show", "a", "--reveal"]).fails_with(
             4,
             "

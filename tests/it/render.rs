@@ -28,7 +28,7 @@ fn render_fills_a_file_byte_for_byte_and_nobody_else_reads_it() {
     let whole = "user: b@/%.\npem: |\nline one\n  line two\n}\n\nold=firstx second\n";
     assert_eq!(world.run(&["project", "render", "in"]).ok().out, whole);
     assert_eq!(world.run_with_input(&["project", "render", "-"], "kv://a").ok().out, "second");
-    world.sh("umask 000; keyvault project render in -o out").reports("Wrote out with 3 keys.\n");
+    world.sh("umask 000; keyvault project render in -o out").prints("Wrote out with 3 keys.\n");
     let out = world.home().join("out");
     assert_eq!(std::fs::read_to_string(&out).unwrap(), whole);
     assert_eq!(std::fs::metadata(&out).unwrap().mode() & 0o7777, 0o600);

@@ -138,10 +138,7 @@ fn a_restore_where_the_vault_is_gone_says_what_this_machine_saw() {
     world.run(&["revoke", "a"]).ok();
     std::fs::remove_file(world.vault()).unwrap();
     drop_side_files(&world.vault());
-    world.run(&["vault", "restore", "b", "--yes"]).reports("
-            Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 4.
-            This machine had seen change 3: later changes are missing, and what was revoked since is valid again. Check every key.
-        ");
+    world.run(&["vault", "restore", "b", "--yes"]).is(0, "Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 4.\n", "This machine had seen change 3: later changes are missing, and what was revoked since is valid again. Check every key.\n");
 }
 
 #[test]
@@ -228,20 +225,21 @@ fn a_restore_says_how_many_changes_it_supersedes_and_that_it_ends_the_session() 
     world.run(&["unlock"]).ok();
     world.run(&["generate", "later"]).ok();
     world.run(&["generate", "latest"]).ok();
-    world.run(&["vault", "restore", "b", "--yes"]).reports(
+    world.run(&["vault", "restore", "b", "--yes"]).is(
+        0,
         "
             The backup is at change 2; the vault here was at change 4.
             2 changes since the backup were superseded, with their audit log entries and those of reads.
             2 keys were lost: later, latest
             Restored ~/.local/share/keyvault/vault.db from the backup at change 2. It is now at change 5.
-            The open session has ended. Open another with `keyvault unlock`.
         ",
+        "The open session has ended. Open another with `keyvault unlock`.\n",
     );
     world.run(&["status"]).is(
         4,
         "
-            vault    ~/.local/share/keyvault/vault.db
-            session  locked; open a session with `keyvault unlock`
+            vault        ~/.local/share/keyvault/vault.db
+            session      locked; open a session with `keyvault unlock`
         ",
         "",
     );

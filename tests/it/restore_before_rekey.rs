@@ -150,7 +150,7 @@ fn nothing_that_the_old_root_opens_is_left_in_the_file() {
 fn the_recovery_code_of_the_backup_opens_it() {
     let world = rekeyed();
     let restore = ["vault", "restore", "b", "--yes", "--backup-code-file", "old-code"];
-    let said = world.run(&restore).ok().err;
+    let said = world.run(&restore).ok().out;
     assert!(said.contains("sealed again under the vault's present root key"), "{said}");
     assert_eq!(value(&world, "a"), "value-a");
     world.run(&["vault", "check"]).ok();
@@ -162,13 +162,12 @@ fn without_the_present_passphrase_the_keys_get_a_new_root_that_only_the_backups_
     let present = opened(&world, &world.vault(), NEW);
     let old = opened(&world, &world.home().join("b"), PASSPHRASE);
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&["vault", "restore", "b", "--yes"]).reports("
+    world.run(&["vault", "restore", "b", "--yes"]).is(0, "
             The backup is at change 5; the vault here did not open with what opens the backup, so it is unknown what was lost.
             Everything revoked since the backup is valid again, except what is listed here. Check every key.
             The backup is from before the last rekey. Its keys were sealed again under a new root key, and only the passphrase of the backup opens the vault.
             Restored ~/.local/share/keyvault/vault.db from the backup at change 5. It is now at change 10.
-            Set a new passphrase: keyvault vault passwd
-        ");
+        ", "Set a new passphrase: keyvault vault passwd\n");
     assert_eq!(fields(&world), (3, 10));
     assert!(!opens(&world, &old) && !opens(&world, &present));
     assert_eq!(value(&world, "a"), "value-a");
@@ -220,11 +219,12 @@ fn a_vault_that_is_gone_was_rekeyed_too() {
     std::fs::remove_file(world.vault()).unwrap();
     drop_side_files(&world.vault());
     world.set("KEYVAULT_PASSPHRASE", PASSPHRASE);
-    world.run(&["vault", "restore", "b", "--yes"]).reports("
+    world.run(&["vault", "restore", "b", "--yes"]).is(0, "
             The backup is from before the last rekey. Its keys were sealed again under a new root key, and only the passphrase of the backup opens the vault.
             Restored ~/.local/share/keyvault/vault.db from the backup at change 5. It is now at change 10.
-            This machine had seen change 9: later changes are missing, and what was revoked since is valid again. Check every key.
-            Set a new passphrase: keyvault vault passwd
+        ", "
+        This machine had seen change 9: later changes are missing, and what was revoked since is valid again. Check every key.
+        Set a new passphrase: keyvault vault passwd
         ");
     assert_eq!(fields(&world), (3, 10));
     assert_eq!(value(&world, "a"), "value-a");

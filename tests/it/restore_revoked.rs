@@ -22,7 +22,8 @@ fn value(world: &World, name: &str) -> String {
 }
 
 fn restore(world: &World, backup: &str) -> String {
-    world.run(&["vault", "restore", backup, "--yes"]).ok().err
+    let ran = world.run(&["vault", "restore", backup, "--yes"]).ok();
+    ran.out + &ran.err
 }
 
 /// Puts a copy that was made with `backup` in the vault's place, as a sync does.
@@ -96,7 +97,7 @@ fn what_was_revoked_stays_so_though_the_backups_log_is_longer() {
     restore(&world, "b1");
     world.run(&["revoke", "a"]).ok();
     world.run(&["remove", "a", "--yes"]).ok();
-    world.run(&["vault", "restore", "b2", "--yes"]).reports(
+    world.run(&["vault", "restore", "b2", "--yes"]).prints(
         "
             The backup is at change 6; the vault here was at change 9.
             3 changes since the backup were superseded, with their audit log entries and those of reads.
@@ -150,7 +151,7 @@ fn every_version_that_was_revoked_is_known_when_its_key_is_gone() {
         6,
         "
             error: `all` has no older version to return to.
-                   Run `keyvault history all` to see its versions.
+                   A revoked version cannot come back. Give the key a new value: keyvault rotate all
         ",
     );
     world.run(&["show", "one", "--version", "2", "--reveal"]).fails_with(
@@ -249,7 +250,7 @@ fn a_token_that_was_revoked_or_replaced_stays_so_and_is_named() {
     world.run(&["vault", "backup", "backup"]).ok();
     world.run(&["token", "revoke", "one"]).ok();
     let renewed = world.run(&["token", "renew", "two"]).ok().out;
-    world.run(&["vault", "restore", "backup", "--yes"]).reports(
+    world.run(&["vault", "restore", "backup", "--yes"]).prints(
         "
             The backup is at change 5; the vault here was at change 7.
             2 changes since the backup were superseded, with their audit log entries and those of reads.
@@ -269,7 +270,7 @@ fn vaults_that_were_rekeyed_apart_tell_what_was_revoked() {
     let rekey = || world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
     apart(&world, || drop(rekey()), || drop(rekey()));
     world.run(&["revoke", "a"]).ok();
-    world.run(&["vault", "restore", "other", "--yes"]).reports("
+    world.run(&["vault", "restore", "other", "--yes"]).prints("
             The backup is at change 3; the vault here was at change 6.
             3 changes since the backup were superseded, with their audit log entries and those of reads.
             1 key returned to an earlier state: a
@@ -314,7 +315,7 @@ fn keys_of_one_import_that_changed_names_are_told_apart() {
     world.run(&["vault", "backup", "backup"]).ok();
     world.run(&["revoke", "KEY"]).ok();
     world.run(&["remove", "KEY", "KEY_OLD", "--yes"]).ok();
-    world.run(&["vault", "restore", "backup", "--yes"]).reports(
+    world.run(&["vault", "restore", "backup", "--yes"]).prints(
         "
             The backup is at change 4; the vault here was at change 6.
             2 changes since the backup were superseded, with their audit log entries and those of reads.
@@ -448,7 +449,7 @@ fn a_restore_of_a_rekeyed_vault_reads_it_with_the_same_passphrase() {
     world.run(&["revoke", "k"]).ok();
     world.run(&["vault", "rekey", "--keep-passphrase", "--yes", "--recovery-file", "code"]).ok();
     world.run(&["lock"]).ok();
-    world.run(&["vault", "restore", "b", "--yes"]).reports("
+    world.run(&["vault", "restore", "b", "--yes"]).prints("
             The backup is at change 2; the vault here was at change 4.
             2 changes since the backup were superseded, with their audit log entries and those of reads.
             1 key returned to an earlier state: k
@@ -503,7 +504,7 @@ fn a_key_that_was_revoked_and_then_removed_does_not_come_back_alive() {
     world.run(&["edit", "k", "--rename", "renamed"]).ok();
     world.run(&["revoke", "renamed", "--reason", "leaked"]).ok();
     world.run(&["remove", "renamed", "removed", "--yes"]).ok();
-    world.run(&["vault", "restore", "b", "--yes"]).reports(
+    world.run(&["vault", "restore", "b", "--yes"]).prints(
         "
             The backup is at change 3; the vault here was at change 6.
             3 changes since the backup were superseded, with their audit log entries and those of reads.
@@ -591,7 +592,7 @@ fn a_revoked_version_does_not_come_back_with_a_backup() {
         6,
         "
             error: `r` has no older version to return to.
-                   Run `keyvault history r` to see its versions.
+                   A revoked version cannot come back. Give the key a new value: keyvault rotate r
         ",
     );
     world.run(&["vault", "check"]).ok();

@@ -42,7 +42,7 @@ fn revoked_is_refused_at_once_everywhere_and_never_returns() {
         "
             error: Cannot release the keys:
               a: revoked
-                   Give a revoked key a new value with `keyvault rotate NAME`.
+                   Give a revoked key a new value with `keyvault rotate a`.
         ",
     );
     injected(&world, &["--previous", "a"]).fails_with(
@@ -50,7 +50,7 @@ fn revoked_is_refused_at_once_everywhere_and_never_returns() {
         "
             error: Cannot release the keys:
               a: revoked
-                   Give a revoked key a new value with `keyvault rotate NAME`.
+                   Give a revoked key a new value with `keyvault rotate a`.
         ",
     );
     world.run(&["show", "a", "--reveal"]).fails_with(
@@ -64,7 +64,7 @@ fn revoked_is_refused_at_once_everywhere_and_never_returns() {
         6,
         "
             error: `a` has no older version to return to.
-                   Run `keyvault history a` to see its versions.
+                   A revoked version cannot come back. Give the key a new value: keyvault rotate a
         ",
     );
     world.run(&["rollback", "a", "--to", "1"]).fails_with(

@@ -237,15 +237,12 @@ fn remove_goes_through_unless_something_else_would_be_lost() {
 fn what_was_dropped_for_a_revocation_is_said_behind_it() {
     let mut bench = Bench::new();
     bench.alter("DELETE FROM log_head WHERE ledger = zeroblob(16); DELETE FROM log WHERE id = 2", true);
-    bench.world.run(COMMANDS[0]).is(
-        0,
-        "a is revoked; `keyvault rotate a` gives it a new value\n",
-        "
+    bench.world.run(COMMANDS[0]).is(0, "a is revoked; `keyvault rotate a` gives it a new value\n", "
             warning: The vault was damaged. Everything in it that verifies was kept and written again.
             warning: The audit log has a gap: entries 2 to 3 cannot be proved and were dropped; the last proved entry before is of 2040-05-17 08:00.
             warning: 1 damaged row was dropped or rebuilt: log_head does not follow from the start of the log.
-        ",
-    );
+            Any bundle of token `ci` still holds what was revoked. Update it: keyvault bundle update FILE
+        ");
     // The tokens keep their secrets, and open what was not revoked.
     assert_eq!(seen(held(&bench.world, &bench.ci, &ENV)), ["B=value-b"]);
     assert_eq!(seen(held(&bench.world, &bench.cd, &ENV)), ["C=value-c"]);

@@ -145,8 +145,7 @@ fn a_scope_is_rotated_whole_and_its_revoked_keys_stay_as_they_are() {
 fn expired_keys_are_rotated_to_the_same_lifetime_anew_and_none_due_is_0() {
     let world = World::new();
     world.run(&["generate", "a", "--expires", "2h"]).ok();
-    let none = world.run(&["rotate", "--expired"]).ok();
-    assert_eq!((none.out.as_str(), none.err.as_str()), ("", "No keys are due. Nothing was changed.\n"));
+    world.run(&["rotate", "--expired"]).prints("No keys are due. Nothing was changed.\n");
     let later = world.run(&["edit", "a", "--expires", "2020-01-01"]);
     later.ok();
     world.run(&["show", "a", "--reveal"]).fails_with(
@@ -216,6 +215,7 @@ fn a_scope_of_revoked_keys_and_a_grace_below_nothing_are_told_so() {
         ",
     );
     world.run(&["revoke", "a"]).ok();
-    let said = world.run(&["rotate", "--scope", "s"]).ok().err;
-    assert_eq!(said, "Every key with this scope is revoked. Nothing was changed.\n");
+    world
+        .run(&["rotate", "--scope", "s"])
+        .prints("Every key with this scope is revoked. Nothing was changed.\n");
 }

@@ -36,19 +36,19 @@ fn status_tells_the_truth_and_derives_nothing() {
     status(&world).is(4, "{\"vault\":\"~/.local/share/keyvault/vault.db\",\"status\":\"locked\",\"until\":null,\"alarm\":null,\"log_gap\":null,\"keys\":null,\"sessions\":null,\"credentials\":null}\n", "");
     world
         .run(&["unlock", "--for", "2h"])
-        .reports("Unlocked until 2040-05-17 10:00 (in 2h). `keyvault lock` ends the session.\n");
+        .prints("Unlocked until 2040-05-17 10:00 (in 2h). `keyvault lock` ends the session.\n");
     status(&world).prints(r#"
             {"vault":"~/.local/share/keyvault/vault.db","status":"open","until":"2040-05-17T10:00:00.000Z","alarm":null,"log_gap":null,"keys":null,"sessions":[],"credentials":null}
         "#);
     world.run(&["status"]).prints(
         "
-            vault    ~/.local/share/keyvault/vault.db
-            session  open until 2040-05-17 10:00 (in 2h)
+            vault        ~/.local/share/keyvault/vault.db
+            session      open until 2040-05-17 10:00 (in 2h)
         ",
     );
-    world.run(&["lock"]).reports("Locked.\n");
+    world.run(&["lock"]).prints("Locked.\n");
     assert_eq!(status(&world).code, 4);
-    world.run(&["lock"]).reports("No session was open.\n");
+    world.run(&["lock"]).prints("No session was open.\n");
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn a_session_lasts_from_a_second_to_twelve_hours() {
         world.run(&["status"]).is(
             4,
             "
-                vault    ~/.local/share/keyvault/vault.db
-                session  locked; open a session with `keyvault unlock`
+                vault        ~/.local/share/keyvault/vault.db
+                session      locked; open a session with `keyvault unlock`
             ",
             "",
         );
@@ -103,8 +103,8 @@ fn a_session_that_the_kernel_still_keeps_opens_nothing_past_its_time() {
     world.run(&["status"]).is(
         4,
         "
-            vault    ~/.local/share/keyvault/vault.db
-            session  locked; open a session with `keyvault unlock`
+            vault        ~/.local/share/keyvault/vault.db
+            session      locked; open a session with `keyvault unlock`
         ",
         "",
     );
@@ -143,8 +143,8 @@ fn every_way_to_give_the_passphrase_without_a_terminal() {
         world.run(&["status"]).is(
             4,
             "
-                vault    ~/.local/share/keyvault/vault.db
-                session  locked; open a session with `keyvault unlock`
+                vault        ~/.local/share/keyvault/vault.db
+                session      locked; open a session with `keyvault unlock`
             ",
             "",
         );

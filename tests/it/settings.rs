@@ -26,10 +26,14 @@ fn a_setting_is_handed_out_like_a_default_and_not_masked() {
     assert_eq!(shown["settings"], serde_json::json!(["PORT"]));
     let docker = ["exec", "--docker-env", "F", "--", "sh", "-c", "cat $F"];
     assert_eq!(run_in(&world, &folder, &docker).ok().out, "A=<a>\nPORT=3000\n");
-    run_in(&world, &folder, &["project", "check"]).prints(
-        "VARIABLE  KEYS  STATUS   ABOUT\n\
-         A         a     ready\n\
-         PORT            setting  of the server\n",
+    run_in(&world, &folder, &["project", "check"]).is(
+        0,
+        "
+            VARIABLE  KEYS  STATUS   ABOUT
+            A         a     ready
+            PORT            setting  of the server
+        ",
+        "Profiles: `prod`. Check one with `--profile PROFILE`.\n",
     );
 }
 

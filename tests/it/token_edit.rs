@@ -15,9 +15,9 @@ fn scopes_and_keys_come_and_go_and_the_secret_stays() {
     world.run(&["token", "edit", "ci", "--scope", "other", "--key", "d"]).prints(
         "
             name  ci
-            status  active
             scopes  deploy, other
             keys  a, b, c, d
+            status  active
             created  2040-05-17 08:00 (just now) by ada@host
             expires  never
             reads  0
@@ -106,7 +106,7 @@ fn a_key_that_a_scope_grants_is_said_to_be_granted_still() {
     let edited = world.run(&["token", "edit", "ci", "--scope", "later"]).ok();
     assert_eq!(
         edited.err,
-        "warning: No key has the scope `later` yet. The token will open the keys that get it.\n"
+        "warning: No key has the scope `later` yet. The token will open any key that is given this scope.\n"
     );
 }
 

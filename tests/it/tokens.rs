@@ -29,7 +29,10 @@ fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
         "
             error: Cannot release the keys:
               c: not granted to token `ci`
-                   The vault's owner can see what token `ci` opens with `keyvault token show ci`, and grant it more with `keyvault token edit ci`.
+                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
+                   Or have the vault's owner grant it more, and update its bundle if it has one:
+                     keyvault token edit ci --key c
+                     keyvault bundle update FILE
         ",
     );
     held(&world, &token, &["exec", "--scope", "other", "--", "env"]).fails_with(
@@ -37,7 +40,10 @@ fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
         "
             error: Cannot release the keys:
               scope other: no key granted to token `ci` has it
-                   The vault's owner can see what token `ci` opens with `keyvault token show ci`, and grant it more with `keyvault token edit ci`.
+                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
+                   Or have the vault's owner grant it more, and update its bundle if it has one:
+                     keyvault token edit ci --scope SCOPE
+                     keyvault bundle update FILE
         ",
     );
 }
@@ -64,17 +70,20 @@ fn grants_follow_every_change_of_the_keys() {
         "
             error: Cannot release the keys:
               c: revoked
-                   Give a revoked key a new value with `keyvault rotate NAME`.
+                   Give a revoked key a new value with `keyvault rotate c`.
         ",
     );
     world.run(&["rollback", "a"]).ok();
     assert_eq!(env(), ["A=value-a", "DD=value-d"]);
     world.run(&["edit", "a", "--expires", "2020-01-01"]).ok();
-    held(&world, &token, &ENV).fails_with(125, "
+    held(&world, &token, &ENV).fails_with(
+        125,
+        "
             error: Cannot release the keys:
               a: expired on 2020-01-01 00:00
-                   Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).
-        ");
+                   Extend expired keys (`keyvault edit a --expires 30d`), or leave them out (`--skip-expired`).
+        ",
+    );
     world.run(&["vault", "check"]).ok();
 }
 
@@ -379,13 +388,16 @@ fn a_project_file_maps_what_a_token_opens_and_nobody_is_asked() {
     away.sh(&line).is(
         3,
         "
-            VARIABLE  KEYS  STATUS   ABOUT
-            FIRST     c     REFUSED
+        VARIABLE  KEYS  STATUS   ABOUT
+        FIRST     c     REFUSED
         ",
         "
             error: Cannot release the keys:
               FIRST <- c: not granted to token `ci`
-                   The vault's owner can see what token `ci` opens with `keyvault token show ci`, and grant it more with `keyvault token edit ci`.
+                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
+                   Or have the vault's owner grant it more, and update its bundle if it has one:
+                     keyvault token edit ci --key c
+                     keyvault bundle update FILE
             error: The project cannot run with this vault:
               FIRST <- c: not granted to token `ci`
         ",
@@ -406,17 +418,17 @@ fn an_empty_token_is_refused_and_no_other_way_is_taken() {
     ] {
         held(&world, "", arguments).fails_with(125, "
                 error: KEYVAULT_TOKEN is empty.
-                       Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.
+                       Give the job its token, or unset the variable. Most CI services don't pass secrets to jobs from forks.
             ");
     }
     held(&world, "", &["export", "--all"]).fails_with(4, "
             error: KEYVAULT_TOKEN is empty.
-                   Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.
+                   Give the job its token, or unset the variable. Most CI services don't pass secrets to jobs from forks.
         ");
     world.file(".keyvault.toml", "[keys]\nA = \"a\"\n");
     held(&world, "", &["exec", "--", "true"]).fails_with(125, "
             error: KEYVAULT_TOKEN is empty.
-                   Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.
+                   Give the job its token, or unset the variable. Most CI services don't pass secrets to jobs from forks.
         ");
     held(&world, "", &["list"]).fails(4, "KEYVAULT_TOKEN is empty.");
     held(&world, "", &["show", "a", "--reveal"]).fails(4, "KEYVAULT_TOKEN is empty.");

@@ -164,7 +164,7 @@ fn a_backup_from_before_the_removal_brings_back_no_version_that_was_revoked() {
     world.run(&["revoke", "a", "--version", "1"]).ok();
     world.run(&["remove", "a", "--yes"]).ok();
     let restored = world.run(&["vault", "restore", "copy.db", "--yes"]).ok();
-    assert!(restored.err.contains("1 key came back: a"), "{}", restored.err);
+    assert!(restored.out.contains("1 key came back: a"), "{}", restored.out);
     assert_eq!(states(&world, "a"), ["1 revoked"]);
 }
 

@@ -269,12 +269,12 @@ fn import_reads(stage: &Stage, blocks: &[&str]) {
     stage.held(&stage.token(), &stage.at("repo/keys.kvb"), &["exec", "--", "./ship"]).ok();
     let ran = stage.owner(blocks[0]).ok();
     assert!(
-        ran.out.contains(" ci:0 ") && ran.out.ends_with("db/password v1, stripe/live v1  (ship)\n"),
+        ran.out.contains("\nci:0 ") && ran.out.ends_with("db/password v1, stripe/live v1  (ship)\n"),
         "{}",
         ran.out
     );
-    assert!(ran.err.contains("Imported 1 new read"), "{}", ran.err);
-    assert!(stage.owner(blocks[0]).ok().err.contains("Nothing new"));
+    assert!(ran.out.starts_with("Imported 1 new read"), "{}", ran.out);
+    assert!(stage.owner(blocks[0]).ok().out.contains("Nothing new"));
 }
 
 fn changed(stage: &Stage, blocks: &[&str]) {
@@ -301,7 +301,7 @@ fn leaked(stage: &Stage, blocks: &[&str]) {
     stage.owner(reads).ok();
     let ran = stage.owner(leak).ok();
     assert!(ran.err.contains("keyvault rotate db/password stripe/live\n"), "{}", ran.err);
-    assert!(ran.out.contains(" ci:0 "), "the reads are known: {}", ran.out);
+    assert!(ran.out.contains("\nci:0 "), "the reads are known: {}", ran.out);
     let second = stage.token();
     let after = opens(stage, &second, &bundle);
     assert_eq!(opens(stage, &token, &earlier_bundle(stage)), before, "what the page says of old bundles");

@@ -155,6 +155,9 @@ fn sentences_are_broken_between_words_on_a_terminal_and_never_through_a_pipe() {
         }
         assert!(shown.lines().all(|line| line.chars().count() <= 60), "{shown}");
     }
+    terminal.run("keyvault generate a", "");
+    let (shown, _) = terminal.ended();
+    assert!(shown.contains("`keyvault import --on-conflict replace`"), "a command is broken:\n{shown}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn on_a_terminal_a_report_is_broken_between_words_and_goes_on_below_its_text() {
     terminal.wait_for("No problems found.");
     let screen = terminal.screen();
     let expected =
-        "  ok    files         no one else can read or write the\n                      vault's files\n";
+        "files          ok     no one else can read or write the\n                      vault's files\n";
     assert!(screen.contains(expected), "{screen}");
 }
 

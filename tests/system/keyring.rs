@@ -22,7 +22,7 @@ fn desktop() -> (World, Bus) {
     world.run(&["generate", "a"]).ok();
     let added = world.run(&["vault", "slot", "add", "keyring"]).ok();
     assert_eq!(
-        added.err,
+        added.out,
         "Slot 3 opens with this user's keyring. While the keyring is unlocked, so is the vault.\n"
     );
     world.unset("KEYVAULT_PASSPHRASE");
@@ -63,7 +63,7 @@ fn a_keyring_opens_the_vault_and_a_session_for_the_commands_that_follow() {
     let (world, bus) = desktop();
     assert_eq!(status_of(&world, "keyring"), (Some(true), "opens slot 3".to_owned()));
     let open = world.run(&["status"]).ok().out;
-    assert!(open.ends_with("session  open without a session: the keyring opens the vault\n"), "{open}");
+    assert!(open.ends_with("session      open without a session: the keyring opens the vault\n"), "{open}");
     let open = world.run(&["status", "--json"]).ok().json();
     assert_eq!((&open["status"], &open["until"]), (&"open".into(), &serde_json::Value::Null));
     let value = world.run(&["show", "a", "--reveal"]).ok();
@@ -150,7 +150,7 @@ fn a_removed_slot_takes_its_entry_along_and_another_vaults_stays() {
     with_passphrase(&world, &["vault", "slot", "add", "keyring"]).fails(6, "already opens slot 3");
     let removed = with_passphrase(&world, &["vault", "slot", "remove", "3", "--yes"]).ok();
     assert_eq!(
-        removed.err,
+        removed.out,
         "Slot 3 (keyring) no longer opens this vault. Older copies still open with it.\n"
     );
     assert_eq!((kept(&id), kept(other)), (false, true));

@@ -66,7 +66,7 @@ fn without_a_token_the_folder_has_to_be_trusted_and_the_file_approved() {
         ",
     );
     run_in(&world, &folder, &["project", "trust", "--yes"])
-        .reports("Project files of user (4711) below ~/shop are read from now on.\n");
+        .prints("Project files of user (4711) below ~/shop are read from now on.\n");
     run_in(&world, &folder, &show).fails(125, "asks for keys that are not approved");
     run_in(&world, &folder, &["project", "approve", "--yes"]).ok();
     run_in(&world, &folder, &show).prints("<a>\n");
@@ -83,6 +83,6 @@ fn without_a_token_the_folder_has_to_be_trusted_and_the_file_approved() {
     mode(&folder.join(FILE), 0o666);
     run_in(&world, &folder, &show).fails(125, "Others can write to");
     mode(&folder.join(FILE), 0o644);
-    run_in(&world, &folder, &["project", "trust", "--withdraw"]).reports("~/shop is no longer trusted.\n");
+    run_in(&world, &folder, &["project", "trust", "--withdraw"]).prints("~/shop is no longer trusted.\n");
     run_in(&world, &folder, &show).fails(125, "belongs to another user (4711)");
 }

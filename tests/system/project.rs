@@ -16,7 +16,7 @@ fn what_is_left_out_is_named_where_somebody_looks() {
     terminal.run(&format!("cd '{}'; keyvault exec -- printenv A", folder.display()), "");
     let (shown, code) = terminal.ended();
     assert_eq!(code, 0, "{shown}");
-    assert!(shown.contains("Left out because they are optional: B (nothing: no such key)."), "{shown}");
+    assert!(shown.contains("Left out, because it is optional: B (nothing: no such key)."), "{shown}");
 }
 
 #[test]

@@ -139,6 +139,23 @@ fn a_prompt_is_on_the_terminal_while_stdin_stays_data() {
 }
 
 #[test]
+fn a_command_that_reads_dev_null_and_writes_to_a_file_fails_at_once() {
+    let world = locked();
+    let terminal = Terminal::shell(&world);
+    terminal.run("keyvault list </dev/null >out", "");
+    let (shown, code) = terminal.ended();
+    assert_eq!(code, 4, "{shown}");
+    assert!(shown.contains("The vault is locked, and there is no terminal to prompt on."), "{shown}");
+    // A person who sends the answer elsewhere, or has no input for it, is still there to be asked.
+    terminal.run("keyvault list </dev/null", "Passphrase for ");
+    terminal.press("C-c");
+    assert_eq!(terminal.ended().1, 130);
+    terminal.run("keyvault export --all >out", "Passphrase for ");
+    terminal.type_line(PASSPHRASE);
+    assert_eq!(terminal.ended().1, 0);
+}
+
+#[test]
 fn of_several_commands_that_would_all_prompt_one_does() {
     let world = locked();
     let terminal = Terminal::shell(&world);

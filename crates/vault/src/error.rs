@@ -153,7 +153,11 @@ pub enum VaultError {
     NoLifetime { name: KeyName },
     /// The key has no older version that could return.
     #[error("`{name}` has no older version to return to.")]
-    NothingToRollBack { name: KeyName },
+    NothingToRollBack {
+        name: KeyName,
+        /// No version is left that was not revoked.
+        revoked: bool,
+    },
     #[error("{}", no_such_keys(missing, near.as_ref()))]
     NoSuchKeys {
         missing: Vec<KeyName>,

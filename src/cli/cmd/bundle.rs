@@ -8,7 +8,7 @@ use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
 use crate::cli::errors::{Failure, code};
-use crate::cli::output::view;
+use crate::cli::output::{self, view};
 use keyvault_core::name::TokenName;
 use keyvault_os::fs::private::{self, open_secret_file};
 use keyvault_vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError, token};
@@ -59,7 +59,12 @@ impl Create {
         }
         if !to_stdout && std::fs::symlink_metadata(&self.output).is_ok() {
             let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-            return Err(Failure::making(&self.output, &exists));
+            let failure = Failure::making(&self.output, &exists);
+            let hint = format!(
+                "To update a bundle: keyvault bundle update {}\nOtherwise choose another name.",
+                output::quoted(&self.output)
+            );
+            return Err(Failure { hint: Some(hint), ..failure });
         }
         let (mut vault, access) = context.open_with_access()?;
         let bundled = make(context, &mut vault, &access, &self.token)?;
@@ -89,7 +94,7 @@ impl Update {
                     "change": label.change, "written": false,
                 }))?;
             } else {
-                context.ui.note(&format!("{} is up to date.", self.file.display()));
+                context.ui.confirm(&format!("{} is up to date.", self.file.display()))?;
             }
             return Ok(code::DONE);
         }
@@ -120,12 +125,19 @@ fn answer(context: &Context, file: &Path, token: &TokenName, bundled: &Bundled) 
             "change": bundled.change, "written": true,
         }))?;
     } else {
-        context.ui.note(&format!(
+        let to_stdout = file == Path::new("-");
+        let text = format!(
             "{} holds {} for token `{token}`, at change {}.",
-            if file == Path::new("-") { Path::new("The bundle") } else { file }.display(),
+            if to_stdout { Path::new("The bundle") } else { file }.display(),
             view::counted(bundled.keys, "key"),
             bundled.change
-        ));
+        );
+        // The bundle itself is alone on stdout.
+        if to_stdout {
+            context.ui.note(&text);
+        } else {
+            context.ui.confirm(&text)?;
+        }
     }
     Ok(code::DONE)
 }

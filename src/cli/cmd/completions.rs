@@ -9,7 +9,7 @@ use crate::cli::errors::{Failure, code};
 
 /// Print a shell's completion script.
 ///
-/// Names of keys and scopes come from an open session. Completion never prompts for a passphrase.
+/// Names of keys and scopes come from an open session, or with KEYVAULT_TOKEN, from what the token opens. Completion never prompts for a passphrase.
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// bash, zsh or fish

@@ -15,8 +15,7 @@ use keyvault_core::name::{EnvName, KeyName};
 /// Copy a key under another name.
 ///
 /// The copy has the same value as its version 1, and the same scopes, tags, note, expiry, and recipe. Its variable follows
-/// from its name. From then on the two keys have nothing in common: rotating or revoking one leaves the other as it is. The
-/// audit log has a read of NAME and the creation of NEW. The value of a disabled, expired, or revoked key is not copied.
+/// from its name. From then on the two keys have nothing in common: rotating or revoking one leaves the other as it is. The audit log records a read of NAME and the creation of NEW. The value of a disabled, expired, or revoked key is not copied.
 #[derive(Debug, Args)]
 pub(crate) struct Copy {
     /// The key's name
@@ -48,7 +47,7 @@ impl Copy {
         if context.ui.json {
             context.ui.print_json(&KeyJson::all([&key], now))?;
         } else {
-            context.ui.confirm_facts(&view::facts(&key, now, &context.ui))?;
+            context.ui.confirm(&format!("{new} is a copy of {name}; {}", view::in_a_line(&key, now)))?;
         }
         Ok(code::DONE)
     }

@@ -13,8 +13,7 @@ use keyvault_core::name::KeyName;
 
 /// Disable keys: refuse them everywhere until `keyvault enable`.
 ///
-/// Every version stays. Tokens lose the key's values and get them back with `keyvault enable`; a value that was read before
-/// is known to whoever read it. `keyvault revoke` refuses a value permanently.
+/// Every version stays. Tokens lose the key's values and get them back with `keyvault enable`; anyone who read a value before still knows it. `keyvault revoke` refuses a value permanently.
 #[derive(Debug, Args)]
 pub(crate) struct Disable {
     /// The keys' names

@@ -8,12 +8,14 @@ use crate::cli::cmd::project::mentions;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
+use crate::cli::output;
 use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson};
 use crate::cli::prompt;
 use crate::cli::resembling;
+use keyvault_core::clock::Moment;
 use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
-use keyvault_vault::Edit as Change;
+use keyvault_vault::{Edit as Change, KeyRecord};
 
 /// Change a key's name, scopes, tags, expiry, variable, note, owner, display name, or whether it is public.
 ///
@@ -53,10 +55,10 @@ pub(crate) struct Edit {
     /// A name for people; an empty one removes it
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
-    /// Say that the value is no secret: it is shown and not masked. Asks first
+    /// Mark the value as not secret: it is shown and not masked; asks first
     #[arg(long, conflicts_with = "no_public")]
     public: bool,
-    /// Say that the value is a secret again
+    /// Mark the value as secret again
     #[arg(long)]
     no_public: bool,
     /// Do not ask
@@ -129,12 +131,56 @@ impl Edit {
         if context.ui.json {
             context.ui.print_json(&KeyJson::all(&key_records, now))?;
         } else {
-            let facts: Vec<_> = key_records.iter().map(|key| view::facts(key, now, &context.ui)).collect();
-            context.ui.confirm_facts(&facts.join("\n"))?;
+            for (key, before) in key_records.iter().zip(&self.names) {
+                context.ui.confirm(&changed(key, before, &change, now))?;
+            }
         }
         if let Some(renamed) = &change.rename {
             mentions::warn_of(context, &self.names, Some(renamed));
         }
         Ok(code::DONE)
+    }
+}
+
+/// `stripe/live is changed: scopes billing, dev; never expires`
+fn changed(key: &KeyRecord, before: &KeyName, change: &Change, now: Moment) -> String {
+    let text = |label: &str, text: &str| {
+        if text.is_empty() {
+            format!("no {label}")
+        } else {
+            format!("{label} {}", output::harmless_line(text))
+        }
+    };
+    let mut parts = Vec::new();
+    if change.variable.is_some() {
+        parts.push(format!("variable {}", key.variable));
+    }
+    if !change.scope.is_empty() || !change.unscope.is_empty() {
+        parts.push(view::scopes(&key.scopes));
+    }
+    if !change.tag.is_empty() || !change.untag.is_empty() {
+        let tags: Vec<_> = key.tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
+        parts.push(text("tags", &tags.join(", ")));
+    }
+    if change.expires.is_some() {
+        parts.push(key.expires.map_or_else(
+            || "never expires".to_owned(),
+            |at| format!("{} {}", if at > now { "expires" } else { "expired" }, view::when(at, now)),
+        ));
+    }
+    let texts = [
+        (change.note.is_some(), "note", &key.note),
+        (change.owner.is_some(), "owner", &key.owner),
+        (change.display_name.is_some(), "display name", &key.display_name),
+    ];
+    parts.extend(texts.into_iter().filter(|(given, ..)| *given).map(|(_, label, value)| text(label, value)));
+    parts.extend(change.public.map(|public| if public { "public" } else { "not public" }.to_owned()));
+    match &change.rename {
+        Some(new) => {
+            let stays = change.variable.is_none().then(|| format!("its variable stays {}", key.variable));
+            parts.extend(stays);
+            format!("{before} is renamed to {new}; {}", parts.join("; "))
+        }
+        None => format!("{} is changed: {}", key.name, parts.join("; ")),
     }
 }

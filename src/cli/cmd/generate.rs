@@ -76,7 +76,7 @@ impl Generate {
     }
 }
 
-/// Creates a key and shows it, for `generate` and `add`.
+/// Creates a key and confirms it, for `generate` and `add`.
 pub(super) fn create(
     context: &Context,
     (mut vault, access): (Vault, Access),
@@ -115,7 +115,13 @@ pub(super) fn create(
             }
         }
         None if context.ui.json => context.ui.print_json(&KeyJson::all([&key], now))?,
-        None => context.ui.confirm_facts(&view::facts(&key, now, &context.ui))?,
+        None => {
+            let made = match &key.recipe {
+                Some(recipe) => format!("generated ({})", view::recipe(recipe)),
+                None => "added".to_owned(),
+            };
+            context.ui.confirm(&format!("{} is {made}; {}", key.name, view::in_a_line(&key, now)))?;
+        }
     }
     Ok(code::DONE)
 }

@@ -10,9 +10,10 @@ use crate::cli::complete;
 use crate::cli::context::{self, Context};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output;
+use crate::cli::output::table::{Column, Table};
 use crate::cli::value;
 use crate::exchange::{self, Entry, Parsed, Strays};
-use keyvault_core::name::{KeyName, NameError, Scope};
+use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
 use keyvault_vault::{Conflict, Import as Incomings, Imported, Incoming, VaultError, key};
 
 /// The longest file that is taken in, in bytes.
@@ -21,10 +22,10 @@ const MAX_FILE: usize = 16 << 20;
 /// Import a .env or JSON file.
 ///
 /// Each key is named after its variable, with --prefix in front. In a project, the prefix is the project's: the name of its
-/// folder, or what the keys in its project file begin with; a variable that the project file has gets the key named there. A
+/// folder, or what the keys in its project file begin with; a variable in the project file becomes the key that the file names. A
 /// .env file is read as the npm package `dotenv` 18 reads
-/// it; lines that are no assignment are skipped and listed by number. JSON must be an object: numbers, booleans, and lists
-/// are imported as they are written, and a member of an object within it as NAME/MEMBER. All keys are imported or none.
+/// it; lines that are not assignments are skipped and listed by number. JSON must be an object: numbers, booleans, and lists
+/// are imported as they are written, and a member of a nested object is named NAME/MEMBER. All keys are imported or none.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The file, or - for stdin
@@ -69,26 +70,36 @@ impl Import {
         let shown =
             if self.reads_stdin() { context::STDIN.to_owned() } else { self.file.display().to_string() };
         let parsed = self.read(&shown)?;
-        point_out(context, &parsed, &shown);
+        let naming = self.naming()?;
+        let named = |variable: &str| {
+            let key = EnvName::parse(variable).ok().and_then(|variable| naming.key_of(&variable).cloned());
+            key.map_or_else(|| format!("{}{variable}", naming.prefix), |key| key.to_string())
+        };
+        point_out(context, &parsed, &shown, (!self.dry_run).then_some(&named as Named<'_>));
         let left = LeftInFile {
             skipped: parsed.strays.clone(),
             cut: parsed.cut().map(str::to_owned).collect(),
             ..LeftInFile::default()
         };
-        let naming = self.naming()?;
         let is_setting = |entry: &Entry| entry.env_name().is_ok_and(|variable| naming.is_setting(&variable));
         let (settings, entries): (Vec<_>, Vec<_>) = parsed.entries.into_iter().partition(is_setting);
         if !settings.is_empty() {
             let settings: Vec<_> = settings.iter().map(|entry| entry.variable.as_str()).collect();
             context.ui.warn(&format!(
-                "Left out because the project file has values for them: {}.",
+                "Not imported, because .keyvault.toml already sets {}: {}.",
+                if settings.len() == 1 { "it" } else { "them" },
                 output::harmless_line(&settings.join(", "))
             ));
         }
         let (incoming, dangerous) = Self::name_keys(entries, &naming)?;
         if !dangerous.is_empty() {
             context.ui.warn(&format!(
-                "Left out because they make programs run code, or belong to keyvault: {}.",
+                "Not imported, because {} keyvault: {}.",
+                if dangerous.len() == 1 {
+                    "it makes programs run code, or belongs to"
+                } else {
+                    "they make programs run code, or belong to"
+                },
                 dangerous.join(", ")
             ));
         }
@@ -209,8 +220,22 @@ impl Import {
             }))?;
             return Ok(code::DONE);
         }
+        if self.dry_run {
+            let mut table = Table::new([Column::whole("KEY"), Column::whole("STATE")]);
+            let states = [
+                (&imported.created, "new"),
+                (&imported.replaced, "updated"),
+                (&imported.skipped, "unchanged"),
+            ];
+            for (names, state) in states {
+                for name in names {
+                    table.row([name.as_str(), state]);
+                }
+            }
+            ui.paged(&table.text(ui))?;
+        }
         let verb = if self.dry_run { "Would import" } else { "Imported" };
-        ui.note(&format!("{verb} {shown}: {}.", counted(imported)));
+        ui.confirm(&format!("{verb} {shown}: {}.", counted(imported)))?;
         if self.prefix.is_none() && !naming.prefix.is_empty() {
             let Imported { created, replaced, skipped, unchanged } = imported;
             let example = [created, replaced, skipped, unchanged].into_iter().flatten().next();
@@ -311,25 +336,41 @@ pub(super) fn warn_of_skipped_lines(context: &Context, strays: &Strays, file: &s
 }
 
 /// Warns of variables whose value may have been cut, and of those without one.
-pub(super) fn warn_of_lost_values(context: &Context, parsed: &Parsed) {
+///
+/// `named` gives the key of a variable whose value is in the vault once the command ends.
+pub(super) fn warn_of_lost_values(context: &Context, parsed: &Parsed, named: Option<Named<'_>>) {
     let cut: Vec<_> = parsed.cut().collect();
-    if !cut.is_empty() {
-        let cut = output::harmless_line(&cut.join(", "));
-        context.ui.warn(&format!(
-            "A # begins a comment, so the rest of the value was left out: {cut}. If it belongs to the value, put quotes around the value."
-        ));
+    if let Some(first) = cut.first() {
+        let repair = named.map_or_else(String::new, |named| {
+            let keys: Vec<_> = cut.iter().map(|variable| named(variable)).collect();
+            let each = if keys.len() == 1 { "" } else { ", and the same for the others" };
+            format!(" Or type the whole value of the key{each}: keyvault rotate {}", first_of(&keys))
+        });
+        context.ui.warn(&output::harmless(&format!(
+            "A # begins a comment, so the rest of the value was left out: {}. If it belongs to the value, put quotes \
+             around the value, as in {first}='…'.{repair}",
+            cut.join(", ")
+        )));
     }
     if !parsed.valueless.is_empty() {
         let valueless = output::harmless_line(&parsed.valueless.join(", "));
-        context.ui.warn(&format!("Left out because they have no value: {valueless}."));
+        let they_have = if parsed.valueless.len() == 1 { "it has" } else { "they have" };
+        context.ui.warn(&format!("Left out, because {they_have} no value: {valueless}."));
     }
 }
 
+/// The name of the key that a variable of a file becomes.
+pub(super) type Named<'n> = &'n dyn Fn(&str) -> String;
+
+fn first_of(keys: &[String]) -> &str {
+    keys.first().map_or("NAME", String::as_str)
+}
+
 /// Warns of surprises in the file, a line each.
-pub(super) fn point_out(context: &Context, parsed: &Parsed, shown: &str) {
+pub(super) fn point_out(context: &Context, parsed: &Parsed, shown: &str, named: Option<Named<'_>>) {
     let list = |names: Vec<&str>| output::harmless_line(&names.join(", "));
     warn_of_skipped_lines(context, &parsed.strays, shown);
-    warn_of_lost_values(context, parsed);
+    warn_of_lost_values(context, parsed, named);
     if !parsed.duplicates.is_empty() {
         let repeated = parsed.duplicates.iter().map(String::as_str).collect();
         context

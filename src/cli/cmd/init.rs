@@ -55,7 +55,7 @@ impl Init {
                 serde_json::json!({ "vault": shown.to_string(), "recovery_code": recovery.in_json() });
             recovery.print(context, &answer)?;
         } else {
-            context.ui.note(&format!("Created the vault {shown}."));
+            context.ui.confirm(&format!("Created the vault {shown}."))?;
             recovery.tell(context);
             if interactive {
                 offer_keyring(context, &created.path, &passphrase);

@@ -38,11 +38,11 @@ impl Lock {
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "closed": closed }))?;
         } else {
-            context.ui.note(match closed {
+            context.ui.confirm(match closed {
                 0 => "No session was open.",
                 1 => "Locked.",
                 _ => "All vaults are locked.",
-            });
+            })?;
             if reopens {
                 context.ui.note("While the OS keyring is unlocked, the next command opens the vault with it. Lock the keyring too.");
             }

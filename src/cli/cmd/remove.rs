@@ -13,11 +13,11 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::{time, view};
 use crate::cli::prompt;
-use keyvault_core::name::{KeyName, MAX_NAME};
+use keyvault_core::name::{KeyName, MAX_NAME, similar};
 
 /// Remove keys.
 ///
-/// A removed key is released to nobody, tokens lose it, and its name is free. `keyvault undelete NAME` brings it back for 30
+/// Nothing can read a removed key, tokens lose it, and its name is free. `keyvault undelete NAME` brings it back for 30
 /// days; after them, or at once with --wipe, its values are destroyed. --wipe destroys the key that has the name now, and
 /// --wipe --removed destroys the removed keys that had it. On a terminal, asks you to type each name; elsewhere, requires
 /// --yes. The audit log keeps a record.
@@ -55,6 +55,14 @@ impl Remove {
             others.push(self.find(&mut vault, &access, name, &path)?);
         }
         if !self.yes {
+            context.ui.say(match (self.wipe, self.removed) {
+                (true, false) => {
+                    "The values are destroyed at once, and nothing brings them back but a backup. Without `--wipe`, \
+                     `keyvault undelete NAME` does for 30 days."
+                }
+                (true, true) => "The values are destroyed at once, and nothing brings them back but a backup.",
+                (false, _) => "For 30 days, `keyvault undelete NAME` brings a removed key back.",
+            });
             for (name, others) in self.names.iter().zip(&others) {
                 self.confirm(context, name, *others)?;
             }
@@ -63,20 +71,20 @@ impl Remove {
             let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
                 key::wipe_removed(vault, access, world, &self.names)
             })?;
-            return tell(context, "Wiped the removed key", wiped.iter().map(|key| (key, None)));
+            return tell(context, "wiped as a removed key", wiped.iter().map(|key| (key, None)));
         }
         let told = if self.wipe {
             let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
                 key::wipe(vault, access, world, &self.names)
             })?;
-            tell(context, "Wiped", wiped.iter().map(|key| (key, None)))
+            tell(context, "wiped", wiped.iter().map(|key| (key, None)))
         } else {
             let removed =
                 context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
                     key::remove(vault, access, world, &self.names)
                 })?;
             let until = |removed: &RemovedKey| Some(removed.until());
-            tell(context, "Removed", removed.iter().map(|removed| (&removed.key, until(removed))))
+            tell(context, "removed", removed.iter().map(|removed| (&removed.key, until(removed))))
         };
         let with_removed = self.names.iter().zip(others).filter(|(_, others)| self.wipe && *others > 0);
         for (name, others) in with_removed {
@@ -110,7 +118,7 @@ impl Remove {
                 )),
                 ..Failure::of(error, path)
             }),
-            Err(error @ VaultError::NoSuchKeys { .. }) => Err(Failure::of(error, path)),
+            Err(error @ VaultError::NoSuchKeys { .. }) => Err(Failure::of(certain(error), path)),
             _ => Ok(removed),
         }
     }
@@ -143,6 +151,19 @@ impl Remove {
     }
 }
 
+/// The error with a suggestion only where the name has a slip of the fingers: what is merely alike must not be destroyed.
+pub(super) fn certain(error: VaultError) -> VaultError {
+    match error {
+        VaultError::NoSuchKeys { missing, near, removed } => {
+            let is_slip = |near: &KeyName| {
+                missing.first().is_some_and(|wanted| similar::is_slip(wanted.as_str(), near.as_str()))
+            };
+            VaultError::NoSuchKeys { near: near.filter(is_slip), missing, removed }
+        }
+        error => error,
+    }
+}
+
 /// Names the keys, and until when each can be brought back.
 fn tell<'k>(
     context: &Context,
@@ -157,11 +178,11 @@ fn tell<'k>(
         return Ok(code::DONE);
     }
     for (key, until) in keys {
+        let name = &key.name;
         let versions = view::counted(key.versions.len(), "version");
-        let back = until.map(|until| {
-            format!("\n`keyvault undelete {}` brings it back until {}.", key.name, time::local(until))
-        });
-        context.ui.note(&format!("{deed} `{}` with {versions}.{}", key.name, back.unwrap_or_default()));
+        let back = until
+            .map(|until| format!("; `keyvault undelete {name}` brings it back until {}", time::local(until)));
+        context.ui.confirm(&format!("{name} is {deed} with {versions}{}", back.unwrap_or_default()))?;
     }
     Ok(code::DONE)
 }

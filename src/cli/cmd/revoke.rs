@@ -1,15 +1,18 @@
 //! `keyvault revoke`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use keyvault_vault::VersionState;
-use keyvault_vault::key;
+use keyvault_vault::{key, token};
 
+use super::remove::certain;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::KeyJson;
-use keyvault_core::name::KeyName;
+use keyvault_core::name::{KeyName, TokenName};
 use keyvault_vault::{KeyRecord, Revocation, Version};
 
 /// The longest reason, in bytes.
@@ -58,7 +61,7 @@ impl Revoke {
         let revocation = Revocation { version: self.version, reason: self.reason, wipe: self.wipe };
         let key_records =
             context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
-                key::revoke(vault, access, world, &self.names, &revocation)
+                key::revoke(vault, access, world, &self.names, &revocation).map_err(certain)
             })?;
         if context.ui.json {
             let now = context.now();
@@ -66,6 +69,7 @@ impl Revoke {
             return Ok(code::DONE);
         }
         let wiped = if revocation.wipe { " and wiped" } else { "" };
+        let tokens = token::granted(&mut vault, &access, &key_records).unwrap_or_default();
         for key in &key_records {
             let name = &key.name;
             context.ui.confirm(&match (revocation.version, key.current()) {
@@ -86,6 +90,19 @@ impl Revoke {
                 ));
             }
         }
+        if !tokens.is_empty() {
+            let bundles = bundles_of(&tokens);
+            context.ui.note(&format!(
+                "{bundles} still holds what was revoked. Update it: keyvault bundle update FILE"
+            ));
+        }
         Ok(code::DONE)
     }
+}
+
+/// `Any bundle of token `ci``
+pub(super) fn bundles_of(tokens: &BTreeSet<TokenName>) -> String {
+    let names = tokens.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let word = if tokens.len() == 1 { "token" } else { "tokens" };
+    format!("Any bundle of {word} {names}")
 }

@@ -13,7 +13,7 @@ use keyvault_core::name::KeyName;
 
 /// Make an older version of a key current again.
 ///
-/// Without --to, this is the version that was replaced last, whatever its number, its grace period, and the clock. The current
+/// Without --to, returns to the version that was replaced last. The current
 /// version is retired. A revoked version cannot come back.
 #[derive(Debug, Args)]
 pub(crate) struct Rollback {

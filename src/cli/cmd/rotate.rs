@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use super::add;
+use super::revoke::bundles_of;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -13,7 +14,7 @@ use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
 use crate::cli::value;
 use keyvault_core::name::{KeyName, Scope};
-use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key};
+use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key, token};
 
 /// Give keys new values.
 ///
@@ -70,15 +71,24 @@ impl Rotate {
         let path = vault.path().to_owned();
         let due = key::due(&mut vault, &access, &which, now).map_err(|error| Failure::of(error, &path))?;
         if due.is_empty() {
-            context.ui.note(match which {
-                Which::Scopes(_) => "Every key with this scope is revoked. Nothing was changed.",
-                Which::Names(_) | Which::Expired => "No keys are due. Nothing was changed.",
-            });
+            if !context.ui.json {
+                context.ui.confirm(match which {
+                    Which::Scopes(_) => "Every key with this scope is revoked. Nothing was changed.",
+                    Which::Names(_) | Which::Expired => "No keys are due. Nothing was changed.",
+                })?;
+            }
             return answer(context, &[], false);
         }
         let value = self.value(context, &which, &due)?;
         let keys = rotate(context, &mut vault, &access, &which, value.as_ref(), terms)?;
         let answered = answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))?;
+        let tokens = token::granted(&mut vault, &access, &keys).unwrap_or_default();
+        if !tokens.is_empty() && !context.ui.json {
+            let bundles = bundles_of(&tokens);
+            context.ui.note(&format!(
+                "{bundles} still holds the old value. Update it: keyvault bundle update FILE"
+            ));
+        }
         if let Some(size) = value.and_then(|new| value::size_in_lines(new.value.expose())) {
             context.ui.note(&size);
         }

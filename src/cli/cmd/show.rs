@@ -29,8 +29,7 @@ use keyvault_vault::{
 ///
 /// With --copy, the value goes to wl-copy, xclip, xsel, pbcopy, or clip.exe, whichever serves the desktop. Over SSH, and where
 /// there is none of them, the terminal gets it in an escape code (OSC 52), which not every terminal obeys; tmux does with
-/// `set-clipboard on`. A process stays behind and clears the clipboard if it still has the value. A terminal and clip.exe
-/// do not tell, so they are cleared in any case. Clipboard managers that keep a history are told that the value is secret
+/// `set-clipboard on`. A process stays behind and clears the clipboard if it still has the value. A terminal and clip.exe do not report what they hold, so they are cleared in any case. Clipboard managers that keep a history are told that the value is secret
 /// where the program can do that: wl-copy from version 2.3 on.
 ///
 /// With a token, a bundle, or a limited session, shows a key that it opens, as far as a grant describes it.
@@ -222,7 +221,7 @@ impl Show {
             let then = clears.map_or_else(String::new, |seconds| {
                 format!(" The clipboard is cleared in {}.", time::exact(seconds))
             });
-            context.ui.note(&format!("Copied `{name}` with {}.{then}", clipboard.described()));
+            context.ui.confirm(&format!("Copied `{name}` with {}.{then}", clipboard.described()))?;
         }
         Ok(code::DONE)
     }
@@ -297,7 +296,7 @@ fn print(
             None => json,
         })?;
     } else {
-        let facts = view::facts_with(key, value, context.now(), &context.ui);
+        let facts = view::facts(key, value, context.now(), &context.ui);
         context.ui.data(facts.as_bytes())?;
     }
     Ok(code::DONE)

@@ -30,9 +30,6 @@ pub(crate) struct Status {
     verbose: bool,
 }
 
-/// The column where what is told begins.
-const COLUMN: usize = 9;
-
 /// The answer as JSON.
 struct Answer {
     vault: String,
@@ -158,11 +155,7 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
             };
             let listed = keys.as_ref().filter(|keys| !keys.is_empty());
             let listed = listed.map(|keys| format!(": {}", named(keys))).unwrap_or_default();
-            format!(
-                "{word} until {} ({}){listed}",
-                time::local(*until),
-                time::relative(*until, context.now())
-            )
+            format!("{word} until {}{listed}", view::when(*until, context.now()))
         }
         (None, Some(step)) => {
             let open = ui.on_out(output::GOOD, "open");
@@ -173,19 +166,16 @@ fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
             format!("{}; open a session with `keyvault unlock`", ui.on_out(output::WARN, "locked"))
         }
     };
-    let told = format!("session  {told}");
-    // Colors would count as columns, and a line with them is short.
-    let told = if keys.is_some() { output::hanging(&told, COLUMN) } else { told };
-    let mut text = format!("vault    {}\n{told}", output::harmless_line(vault));
+    let mut facts = vec![("vault", output::harmless_line(vault)), ("session", told)];
     if token_is_given() {
         let variable = token_given_by().unwrap_or("KEYVAULT_TOKEN");
-        text += &format!("\ntoken    {variable} is set: commands use it and no session");
+        facts.push(("token", format!("{variable} is set: commands use it and no session")));
     }
     for session in sessions.iter().flatten() {
         let end = session_end(session, context.now());
-        text += &format!("\n{}", output::hanging(&format!("limited  {} {end}", session.name), COLUMN));
+        facts.push(("limited", format!("{} {end}", session.name)));
     }
-    ui.line(&text)?;
+    ui.data(view::card(facts).as_bytes())?;
     let Some(credentials) = credentials else { return Ok(()) };
     let mut table = Table::new([Column::whole("CREDENTIAL"), Column::whole("OPENS"), Column::broken("WHY")]);
     for credential in credentials {
@@ -219,7 +209,7 @@ pub(super) fn session_json(session: &TokenRecord) -> serde_json::Value {
 pub(super) fn session_end(session: &TokenRecord, now: Moment) -> String {
     let end = session.expires.unwrap_or(session.created);
     let by = output::harmless_line(&session.made_by);
-    format!("until {} ({}), by {by}", time::local(end), time::relative(end, now))
+    format!("until {}, by {by}", view::when(end, now))
 }
 
 fn credential_json(credential: &Outlook) -> serde_json::Value {

@@ -14,6 +14,7 @@ use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
 use keyvault_core::clock::Moment;
+use keyvault_core::name::similar::nearest;
 use keyvault_core::name::{KeyName, Scope, TokenName};
 use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenEdit, TokenKind, TokenRecord, Vault};
 
@@ -41,8 +42,8 @@ pub(crate) struct Create {
     /// Grant the keys with any of these scopes, separated by commas, now and later; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>, required_unless_present = "key")]
     scope: Vec<Scope>,
-    /// Grant this key; may be repeated
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
+    /// Grant these keys, separated by commas; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>)]
     key: Vec<KeyName>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", add = complete::one_of(|| complete::LIFETIMES), value_parser = time::expiry_ahead)]
@@ -73,14 +74,14 @@ pub(crate) struct Edit {
     /// Scopes to grant, separated by commas; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// Scopes to grant no longer, separated by commas; may be repeated
+    /// Scopes to stop granting, separated by commas; may be repeated
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     unscope: Vec<Scope>,
-    /// Grant this key by name; may be repeated
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
+    /// Keys to grant by name, separated by commas; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>)]
     key: Vec<KeyName>,
-    /// Grant this key by name no longer; may be repeated
-    #[arg(long, value_name = "NAME", add = complete::more_keys(), value_parser = named::<KeyName>)]
+    /// Keys to stop granting by name, separated by commas; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>)]
     no_key: Vec<KeyName>,
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", value_parser = time::expiry_ahead)]
@@ -135,7 +136,11 @@ impl Create {
         let issued = context.with_world(|world| {
             token::create(&mut vault, &access, world, &new).map_err(|error| Failure::of(error, &path))
         })?;
-        print_issued(context, &issued)
+        let printed = print_issued(context, &issued)?;
+        if !context.ui.json {
+            warn_of_empty_scopes(context, &mut vault, &access, &issued.empty_scopes);
+        }
+        Ok(printed)
     }
 }
 
@@ -161,11 +166,7 @@ impl Edit {
                 .map_err(|error| Failure::of(error, &path))
         })?;
         show(context, &self.name, &tokens_in(context, &mut vault, &access)?)?;
-        for scope in &edited.empty_scopes {
-            context.ui.warn(&format!(
-                "No key has the scope `{scope}` yet. The token will open the keys that get it."
-            ));
-        }
+        warn_of_empty_scopes(context, &mut vault, &access, &edited.empty_scopes);
         for key in &edited.still_granted {
             context.ui.warn(&format!("A scope of token `{}` still grants it `{key}`.", self.name));
         }
@@ -186,6 +187,9 @@ impl Renew {
             token::renew(&mut vault, &access, world, &self.name).map_err(|error| Failure::of(error, &path))
         })?;
         print_issued(context, &issued)?;
+        if !context.ui.json {
+            warn_of_empty_scopes(context, &mut vault, &access, &issued.empty_scopes);
+        }
         let granted: Vec<_> = issued.granted.iter().map(KeyName::as_str).collect();
         if !context.ui.json && !granted.is_empty() {
             let leaked = "Anyone with the old token and a copy of the vault can still read today's values. If it leaked:";
@@ -224,10 +228,22 @@ fn print_issued(context: &Context, issued: &Issued) -> Result<u8, Failure> {
         TokenKind::Bearer | TokenKind::Session => opens,
     };
     ui.note(&format!("{opens} It is shown only once: store it where KEYVAULT_TOKEN is set."));
-    for scope in &issued.empty_scopes {
-        ui.warn(&format!("No key has the scope `{scope}` yet. The token will open the keys that get it."));
-    }
     Ok(code::DONE)
+}
+
+/// Names scopes that no key has, and those that were probably meant.
+fn warn_of_empty_scopes(context: &Context, vault: &mut Vault, access: &Access, empty: &[Scope]) {
+    if empty.is_empty() {
+        return;
+    }
+    let names = key::names(vault, access).unwrap_or_default();
+    for scope in empty {
+        let near = names.scope_like(scope).map(|near| format!(" Did you mean `{near}`?"));
+        context.ui.warn(&format!(
+            "No key has the scope `{scope}` yet.{} The token will open any key that is given this scope.",
+            near.unwrap_or_default()
+        ));
+    }
 }
 
 /// The token is made by then, and nobody has it.
@@ -354,7 +370,9 @@ impl Show {
 fn show(context: &Context, name: &TokenName, tokens: &[Listed]) -> Result<u8, Failure> {
     const SHOWN: usize = 10;
     let Some(token) = tokens.iter().find(|token| token.record.name == *name) else {
-        let error = keyvault_vault::TokenError::Missing(name.clone());
+        let known = tokens.iter().map(|token| &token.record.name);
+        let near = nearest(known, name.as_str(), |known| known.as_str()).cloned();
+        let error = keyvault_vault::TokenError::Missing { name: name.clone(), near };
         return Err(Failure::of(error.into(), std::path::Path::new("the vault")));
     };
     let now = context.now();
@@ -364,23 +382,22 @@ fn show(context: &Context, name: &TokenName, tokens: &[Listed]) -> Result<u8, Fa
         return Ok(code::DONE);
     }
     let record = &token.record;
-    let at = |moment: Moment| format!("{} ({})", time::local(moment), time::relative(moment, now));
+    let at = |moment: Moment| view::when(moment, now);
+    let (status, style) = view::status_word(record.status(now));
     let facts = [
-        ("name", record.name.to_string()),
-        ("status", record.status(now).name().to_owned()),
+        ("name", ui.on_out(output::STRONG, record.name.as_str())),
         ("scopes", view::joined(record.rule.scopes.iter())),
         ("keys", view::joined(token.granted.iter())),
+        ("status", ui.on_out(style, status)),
         ("created", format!("{} by {}", at(record.created), output::harmless_line(&record.made_by))),
         ("expires", record.expires.map_or("never".to_owned(), at)),
         ("reads", token.reads.len().to_string()),
     ];
-    for (name, fact) in facts {
-        ui.line(&format!("{name:<9}{}", if fact.is_empty() { "-" } else { &fact }))?;
-    }
     let skipped = token.reads.len().saturating_sub(SHOWN);
-    for (seq, read) in (token.before..).zip(&token.reads).skip(skipped) {
-        ui.line(&event::line(&Of::Token(record.name.clone(), seq), read))?;
-    }
+    let reads = (token.before..).zip(&token.reads).skip(skipped);
+    let lines: Vec<_> =
+        reads.map(|(seq, read)| event::Line::of(&Of::Token(record.name.clone(), seq), read)).collect();
+    ui.data((view::card(facts) + &event::text(&lines)).as_bytes())?;
     faults(context, std::slice::from_ref(token));
     Ok(code::DONE)
 }

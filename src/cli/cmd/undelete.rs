@@ -15,7 +15,7 @@ use keyvault_core::name::KeyName;
 /// Bring back a removed key.
 ///
 /// A removed key is kept for 30 days; `keyvault list --removed` shows for how long. It comes back under its id, with its
-/// versions and scopes. Revoked versions stay revoked, and a disabled key stays disabled. Tokens get it by its scopes alone.
+/// versions and scopes. Revoked versions stay revoked, and a disabled key stays disabled. Tokens get it through its scopes only.
 /// If several removed keys have the name, the one that was removed last comes back. Once the 30 days
 /// are over, a key is refused even while its values are still in the file.
 #[derive(Debug, Args)]

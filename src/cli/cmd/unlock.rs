@@ -167,11 +167,10 @@ fn tell(context: &Context, path: &Path, until: Moment, limited: Option<&Issued>)
         return Ok(code::DONE);
     }
     let what = granted.map(|keys| format!(" {}", view::counted(keys.len(), "key"))).unwrap_or_default();
-    ui.note(&format!(
-        "Unlocked{what} until {} ({}). `keyvault lock` ends the session.",
-        time::local(until),
-        time::relative(until, context.now())
-    ));
+    ui.confirm(&format!(
+        "Unlocked{what} until {}. `keyvault lock` ends the session.",
+        view::when(until, context.now())
+    ))?;
     Ok(code::DONE)
 }
 

@@ -1,5 +1,6 @@
 //! Remedies for what is wrong with keys that are asked for.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::slice::from_ref;
 
@@ -117,32 +118,47 @@ fn refusal(refusal: &Refusal) -> Failure {
     let bearers: Vec<_> = problems.iter().filter_map(ungranted_to).collect();
     let limited = bearers.iter().any(|to| to.kind == TokenKind::Session);
     let token = bearers.iter().find(|to| to.kind != TokenKind::Session);
-    let see_token = token.map(|to| format!("The vault's owner can see what token `{0}` opens with `keyvault token show {0}`, and grant it more with `keyvault token edit {0}`.", to.name));
+    let see_token = token.map(|to| not_granted_remedy(to, problems));
     // These lines hold their own remedy.
     let only_swapped = problems
         .iter()
         .all(|problem| matches!(problem, Problem::Swapped { .. } | Problem::VariableNamed { .. }));
+    let expired = names(problems, |problem| match problem {
+        Problem::Expired { name, .. } => Some(name),
+        _ => None,
+    });
+    let disabled = names(problems, |problem| match problem {
+        Problem::Disabled(name) => Some(name),
+        _ => None,
+    });
+    let revoked = names(problems, |problem| match problem {
+        Problem::Revoked(name) => Some(name),
+        _ => None,
+    });
+    let withheld = names(problems, |problem| match problem {
+        Problem::Withheld(name) => Some(name),
+        _ => None,
+    });
+    let versions = names(problems, |problem| match problem {
+        Problem::Version { name, .. } => Some(name),
+        _ => None,
+    });
+    let of_keys = [
+        expired.map(|Named { all, .. }| {
+            format!("Extend expired keys (`keyvault edit {all} --expires 30d`), or leave them out (`--skip-expired`).")
+        }),
+        disabled.map(|Named { all, .. }| {
+            format!("Enable disabled keys (`keyvault enable {all}`), or leave them out (`--skip-expired`).")
+        }),
+        revoked.map(|Named { only, .. }| {
+            format!("Give a revoked key a new value with `keyvault rotate {only}`.")
+        }),
+        withheld.map(|Named { all, .. }| {
+            format!("Make a key available to project files with `keyvault edit {all} --untag project`.")
+        }),
+        versions.map(|Named { only, .. }| format!("See a key's versions with `keyvault history {only}`.")),
+    ];
     let remedies = [
-        (
-            any(|problem| matches!(problem, Problem::Expired { .. })),
-            "Extend expired keys (`keyvault edit NAME --expires 30d`), or leave them out (`--skip-expired`).",
-        ),
-        (
-            any(|problem| matches!(problem, Problem::Disabled(_))),
-            "Enable disabled keys (`keyvault enable NAME`), or leave them out (`--skip-expired`).",
-        ),
-        (
-            any(|problem| matches!(problem, Problem::Revoked(_))),
-            "Give a revoked key a new value with `keyvault rotate NAME`.",
-        ),
-        (
-            any(|problem| matches!(problem, Problem::Withheld(_))),
-            "Make a key available to project files with `keyvault edit NAME --untag project`.",
-        ),
-        (
-            any(|problem| matches!(problem, Problem::Version { .. })),
-            "See a key's versions with `keyvault history NAME`.",
-        ),
         (
             problems.iter().any(is_unapproved),
             "Approve the file's defaults with `keyvault project approve`, or use them as they are with `--unapproved-defaults`.",
@@ -156,7 +172,8 @@ fn refusal(refusal: &Refusal) -> Failure {
         ),
     ];
     let remedies = remedies.iter().filter(|(fits, _)| *fits).map(|(_, remedy)| *remedy);
-    let hint: Vec<_> = many.as_deref().into_iter().chain(remedies).collect();
+    let of_keys = of_keys.iter().flatten().map(String::as_str);
+    let hint: Vec<_> = many.as_deref().into_iter().chain(of_keys).chain(remedies).collect();
     Failure::new(code, kind, message, (!hint.is_empty()).then(|| hint.join("\n")).as_deref())
 }
 
@@ -206,6 +223,53 @@ fn ungranted_to(problem: &Problem) -> Option<&GrantedTo> {
         Problem::Asked { problem, .. } => ungranted_to(problem),
         Problem::NotGranted { to, .. } => Some(to),
         Problem::NoSuchScope { to, .. } => to.as_ref(),
+        _ => None,
+    }
+}
+
+/// The keys that have a problem, for a command that takes several, and for one that takes a single one.
+struct Named {
+    all: String,
+    only: String,
+}
+
+fn names(problems: &[Problem], of: impl Fn(&Problem) -> Option<&KeyName>) -> Option<Named> {
+    const SHOWN: usize = 5;
+    let names: BTreeSet<_> = problems.iter().filter_map(of).map(KeyName::as_str).collect();
+    let all: Vec<_> = names.into_iter().collect();
+    let only = match all.as_slice() {
+        [] => return None,
+        [only] => *only,
+        _ => "NAME",
+    };
+    let all_named = if all.len() > SHOWN { "NAME".to_owned() } else { all.join(" ") };
+    Some(Named { all: all_named, only: only.to_owned() })
+}
+
+/// The way out for a token's bearer, and for the vault's owner.
+fn not_granted_remedy(to: &GrantedTo, problems: &[Problem]) -> String {
+    const NAMED: usize = 3;
+    let name = &to.name;
+    let mut keys: Vec<_> =
+        problems.iter().filter_map(ungranted_key).map(|key| format!(" --key {key}")).collect();
+    keys.dedup();
+    let keys =
+        if keys.is_empty() || keys.len() > NAMED { " --scope SCOPE".to_owned() } else { keys.concat() };
+    format!(
+        "Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.\n\
+         Or have the vault's owner grant it more, and update its bundle if it has one:\n  \
+         keyvault token edit {name}{keys}\n  \
+         keyvault bundle update FILE"
+    )
+}
+
+fn ungranted_key(problem: &Problem) -> Option<&KeyName> {
+    match problem {
+        Problem::Asked { problem, .. } => ungranted_key(problem),
+        // One that is like another was probably not meant.
+        Problem::NotGranted { wanted, near: None, .. } if !hides_its_name(from_ref(wanted), None) => {
+            Some(wanted)
+        }
         _ => None,
     }
 }

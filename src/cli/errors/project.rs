@@ -83,7 +83,7 @@ impl Failure {
 /// A key that no project file gets is not written into one.
 pub(in crate::cli) fn withheld(name: &KeyName) -> Failure {
     Failure::refused(
-        &format!("`{name}` is not available to project files (tag project=never)."),
+        &format!("`{name}` is not available to project files: it has the tag project=never."),
         Some(&format!(
             "Nothing was changed. To make it available: keyvault edit {name} --untag project\nFor a token, whose grants decide, write the entry by hand."
         )),

@@ -25,9 +25,32 @@ pub(in crate::cli) fn empty_token() -> Failure {
         "locked",
         "KEYVAULT_TOKEN is empty.",
         Some(
-            "Give the job its token, or unset the variable. Most services pass no secrets to jobs of forks.",
+            "Give the job its token, or unset the variable. Most CI services don't pass secrets to jobs from forks.",
         ),
     )
+}
+
+/// A token that still has the quotes around it, which some files of variables do not take off.
+pub(in crate::cli) fn is_quoted(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.len() > 2
+        && [b'\'', b'"'].iter().any(|quote| text.first() == Some(quote) && text.last() == Some(quote))
+}
+
+pub(in crate::cli) fn quoted_token() -> Failure {
+    Failure::new(
+        code::LOCKED,
+        "wrong_credential",
+        "The token is in quotes.",
+        Some("Set it without them: docker's `--env-file`, for one, passes quotes on."),
+    )
+}
+
+/// A token is there, and no vault.
+pub(in crate::cli) fn no_vault_for_token(failure: Failure) -> Failure {
+    let hint = "A token opens its keys in a vault or in a bundle. Name the bundle with `--bundle FILE` or KEYVAULT_BUNDLE, \
+                or the vault with `--vault` or KEYVAULT_VAULT.";
+    Failure { hint: Some(hint.to_owned()), ..failure }
 }
 
 /// A token opens its keys, and `what` needs more.
@@ -89,7 +112,9 @@ pub(super) fn token(error: &TokenError) -> Remedy {
         TokenError::Exists(name) => refused(format!(
             "Give it a new secret with `keyvault token renew {name}`, or end it with `keyvault token revoke {name}`."
         )),
-        TokenError::Missing(_) => not_found("Run `keyvault token list` to see all tokens."),
+        TokenError::Missing { near, .. } => {
+            not_found(did_you_mean(near.as_ref(), "Run `keyvault token list` to see all tokens."))
+        }
         TokenError::Revoked(name) => {
             refused(format!("Create another: keyvault token create {name} --scope SCOPE"))
         }
@@ -131,7 +156,7 @@ pub(super) fn token(error: &TokenError) -> Remedy {
         }
         TokenError::BundleDamaged => damaged(format!("Create it again with `{NEW_BUNDLE}`.")),
         TokenError::NotByOwner { .. } => damaged(
-            "Nothing was released. Someone who has the token may have made it. The vault's owner can give it a new secret: keyvault token renew NAME",
+            "Nothing was released. Someone with the token may have created it. The vault's owner can give it a new secret: keyvault token renew NAME",
         ),
         TokenError::Newer { .. } => failed("Use that version or a newer one."),
         TokenError::BundleOfNone => {

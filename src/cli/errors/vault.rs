@@ -122,7 +122,10 @@ impl Failure {
             VaultError::NoLifetime { .. } => {
                 usage("Nothing was changed. Set an expiry: `--expires 90d`, or `--expires never`.")
             }
-            VaultError::NothingToRollBack { name } => refused(see_versions(name)),
+            VaultError::NothingToRollBack { name, revoked: true } => refused(format!(
+                "A revoked version cannot come back. Give the key a new value: keyvault rotate {name}"
+            )),
+            VaultError::NothingToRollBack { name, .. } => refused(see_versions(name)),
             VaultError::NotReadable { name, status } => refused(match *status {
                 "expired" => format!("Extend it with `keyvault edit {name} --expires 30d`."),
                 "disabled" => format!("Enable it with `keyvault enable {name}`."),

@@ -92,14 +92,36 @@ fn edited_words(edited: &TokenEdited) -> String {
     [scopes, keys, expires].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// `   12  2026-11-21 14:03  exec      ada@host bash pts/3  stripe/live v2  (npm)`
-pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
+/// An entry for people, its number apart, so that those of several entries can be aligned.
+pub(in crate::cli) struct Line {
+    number: String,
+    rest: String,
+}
+
+/// Lines of a log: `   12  2026-11-21 14:03  exec      ada@host bash pts/3  stripe/live v2  (npm)`
+pub(in crate::cli) fn text<'l>(lines: impl IntoIterator<Item = &'l Line> + Clone) -> String {
+    let width = lines.clone().into_iter().map(|line| line.number.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for Line { number, rest } in lines {
+        text += &output::hanging(&format!("{number:>width$}  {rest}"), width + 2);
+        text.push('\n');
+    }
+    text
+}
+
+impl Line {
+    pub(in crate::cli) fn of(of: &Of, event: &Event) -> Self {
+        let number = match of {
+            Of::Vault(seq) => seq.to_string(),
+            Of::Device(ledger, seq) => format!("{}:{seq}", short(ledger)),
+            Of::Token(token, seq) => format!("{token}:{seq}"),
+        };
+        Self { number, rest: rest(event) }
+    }
+}
+
+fn rest(event: &Event) -> String {
     const SHOWN: usize = 5;
-    let number = match of {
-        Of::Vault(seq) => seq.to_string(),
-        Of::Device(ledger, seq) => format!("{}:{seq}", short(ledger)),
-        Of::Token(token, seq) => format!("{token}:{seq}"),
-    };
     let actor = &event.actor;
     let place = actor.job.as_ref().or(actor.terminal.as_ref()).map_or("-", String::as_str);
     // A key without a current version, such as one that was revoked and then removed, is named alone.
@@ -122,13 +144,12 @@ pub(in crate::cli) fn line(of: &Of, event: &Event) -> String {
     let words: Vec<_> = Some(words).filter(|words| !words.is_empty()).into_iter().chain(gap).collect();
     let detail = if words.is_empty() { String::new() } else { format!("  ({})", words.join("; ")) };
     let refused = if event.outcome == Outcome::Refused { " REFUSED" } else { "" };
-    let line = output::harmless_line(&format!(
-        "{number:>5}  {}  {:<8}{refused}  {}@{} {} {place}  {keys}{detail}",
+    output::harmless_line(&format!(
+        "{}  {:<8}{refused}  {}@{} {} {place}  {keys}{detail}",
         time::local(event.time),
         event.action.name(),
         actor.user,
         actor.host,
         actor.program,
-    ));
-    output::hanging(&line, 7)
+    ))
 }

@@ -97,14 +97,17 @@ impl Ui {
         self.data(format!("{}\n", fitted(text, "", rustix::stdio::stdout())).as_bytes())
     }
 
-    /// A line on stdout that confirms a change. What `--quiet` leaves out is in the exit code.
+    /// A line on stdout that confirms a change; with `--json`, where the answer is an object, on stderr. What `--quiet` leaves
+    /// out is in the exit code.
     pub(in crate::cli) fn confirm(&self, text: &str) -> Result<(), Failure> {
-        if self.quiet { Ok(()) } else { self.line(text) }
-    }
-
-    /// [`Self::confirm`] for the facts of changed keys, lines that are laid out already.
-    pub(in crate::cli) fn confirm_facts(&self, facts: &str) -> Result<(), Failure> {
-        if self.quiet { Ok(()) } else { self.data(facts.as_bytes()) }
+        match (self.quiet, self.json) {
+            (true, _) => Ok(()),
+            (false, true) => {
+                self.say(text);
+                Ok(())
+            }
+            (false, false) => self.line(&harmless(text)),
+        }
     }
 
     /// A line on stderr, made harmless; not with `--quiet`.
@@ -282,19 +285,22 @@ pub(crate) fn terminal_width() -> u16 {
 /// indented already are commands to copy or lists, and stay whole.
 fn fitted(text: &str, indent: &str, stream: impl AsFd) -> String {
     let columns = columns_of(stream).unwrap_or(0);
-    let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
-        .initial_indent(indent)
-        .subsequent_indent(indent)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     let lines = text.split('\n').map(|line| {
-        if columns == 0 || line.starts_with("  ") {
-            format!("{indent}{line}")
+        let line = format!("{indent}{line}");
+        if line.get(indent.len()..).is_some_and(|line| line.starts_with("  ")) {
+            line
         } else {
-            textwrap::fill(line, &options)
+            hanging_at(&line, indent.len(), columns)
         }
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Text on the terminal of whoever is asked, broken between words for the first standard stream that is one.
+pub(in crate::cli) fn for_a_person(text: &str) -> String {
+    let streams = [rustix::stdio::stderr(), rustix::stdio::stdout(), rustix::stdio::stdin()];
+    let terminal = streams.into_iter().find(|stream| columns_of(stream).is_some());
+    terminal.map_or_else(|| text.to_owned(), |stream| fitted(text, "", stream))
 }
 
 /// A message whose indented lines are a list, each item broken between words as well. Commands to copy are in hints.
@@ -322,11 +328,81 @@ pub(super) fn hanging_at(line: &str, column: usize, columns: u16) -> String {
         return line.to_owned();
     }
     let indent = " ".repeat(column);
+    let (blanks, text) = line.split_at(line.len() - line.trim_start().len());
     let options = textwrap::Options::new(usize::from(columns.max(MIN_COLUMNS)))
+        .initial_indent(blanks)
         .subsequent_indent(&indent)
         .break_words(false)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::fill(line, &options)
+    loosened(&textwrap::fill(&commands_whole(text), &options))
+}
+
+/// A text in lines of so many columns. A longer word is broken if `break_words` says so, and a command never is.
+pub(super) fn broken_at(text: &str, columns: usize, break_words: bool) -> Vec<String> {
+    let options = textwrap::Options::new(columns)
+        .break_words(break_words)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(&commands_whole(text), &options).iter().map(|line| loosened(line)).collect()
+}
+
+/// In the place of a blank at which no line may end.
+const FIRM_BLANK: &str = "\u{a0}";
+
+/// How commands to paste begin where no backticks surround them: behind a colon or a parenthesis, or alone in a line.
+const COMMANDS: [&str; 9] = ["chmod ", "sudo ", "mv ", "cp ", "rm ", "sed ", "mkdir ", "source ", "wsl "];
+
+/// Returns `true` if a text begins with a command, and not with a sentence about keyvault.
+fn begins_command(text: &str) -> bool {
+    static VERBS: OnceLock<Vec<String>> = OnceLock::new();
+    let verbs = || {
+        let groups = super::args::groups();
+        let verbs = groups.iter().flat_map(|(_, group)| group.get_subcommands());
+        verbs.map(|verb| verb.get_name().to_owned()).collect()
+    };
+    match text.strip_prefix("keyvault ") {
+        Some(rest) => {
+            let verb = rest.split([' ', ')', '.', ',']).next().unwrap_or_default();
+            VERBS.get_or_init(verbs).iter().any(|known| known == verb)
+        }
+        None => COMMANDS.iter().any(|command| text.starts_with(command)),
+    }
+}
+
+/// The text with firm blanks within commands: those in backticks, and those that follow a colon or parenthesis.
+fn commands_whole(text: &str) -> String {
+    let option = |text: &str| text.starts_with("--");
+    let begins = |text: &str| option(text) || begins_command(text);
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    if begins_command(text.trim_start()) && !text.contains('`') && !text.ends_with('.') {
+        let (blanks, command) = text.split_at(text.len() - text.trim_start().len());
+        return format!("{blanks}{}", command.replace(' ', FIRM_BLANK));
+    }
+    while let Some(at) = rest.find(['`', ':', '(']) {
+        let (before, found) = rest.split_at(at);
+        let (mark, behind) = found.split_at(1);
+        whole += before;
+        whole += mark;
+        rest = behind;
+        let command = match mark {
+            "`" => behind.find('`').map_or("", |end| behind.get(..=end).unwrap_or_default()),
+            "(" if begins(behind) => behind.split([')', ';']).next().unwrap_or_default(),
+            ":" if behind.strip_prefix(' ').is_some_and(begins) => {
+                whole.push(' ');
+                rest = behind.trim_start();
+                rest.split(". ").next().and_then(|text| text.split(", ").next()).unwrap_or_default()
+            }
+            _ => "",
+        };
+        whole += &command.replace(' ', FIRM_BLANK);
+        rest = rest.get(command.len()..).unwrap_or_default();
+    }
+    whole + rest
+}
+
+/// The text with blanks again.
+fn loosened(text: &str) -> String {
+    text.replace(FIRM_BLANK, " ")
 }
 
 fn harmless_bytes(bytes: &[u8], shown: &mut SecretWriter) {
@@ -358,6 +434,38 @@ fn push_hex(byte: u8, shown: &mut SecretWriter) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_to_paste_is_never_broken() {
+        for (line, whole) in [
+            (
+                "Extend it with `keyvault edit stripe/live --expires 30d`.",
+                "`keyvault edit stripe/live --expires 30d`.",
+            ),
+            ("Give it another name first: keyvault edit a/b --rename NEW", "keyvault edit a/b --rename NEW"),
+            (
+                "  TOKEN <- old: revoked (keyvault rotate shop/old/one), and more",
+                "(keyvault rotate shop/old/one),",
+            ),
+            (
+                "A variable, not a key; swap the sides: --as STRIPE_KEY=stripe/live/key",
+                "--as STRIPE_KEY=stripe/live/key",
+            ),
+            (
+                "chmod 600 '/home/ada/.local/share/keyvault/vault.db'",
+                "chmod 600 '/home/ada/.local/share/keyvault/vault.db'",
+            ),
+        ] {
+            let shown = hanging_at(line, 2, 40);
+            assert!(shown.lines().any(|line| line.trim() == whole || line.contains(whole)), "{shown}");
+            let prose = shown.lines().filter(|line| !line.contains(whole));
+            assert!(prose.into_iter().all(|line| line.len() <= 40), "{shown}");
+        }
+        assert_eq!(
+            hanging_at("a `b and no end of words that goes on", 0, 40),
+            "a `b and no end of words that goes on"
+        );
+    }
 
     #[test]
     fn case_36_a_value_is_never_interpreted() {

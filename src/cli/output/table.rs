@@ -1,12 +1,13 @@
 //! A table without lines: whole in a pipe or file, fitted to a terminal.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use anstyle::Style;
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 use unicode_width::UnicodeWidthStr;
 
 use super::{STRONG, Ui, terminal_width};
+use crate::cli::output;
 
 /// Spaces between two columns.
 const GAP: usize = 2;
@@ -88,15 +89,31 @@ impl<'t, Text: Into<Cow<'t, str>>> From<Text> for Cell<'t> {
 pub(in crate::cli) struct Table<'t> {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell<'t>>>,
+    /// Texts below rows, by the row's place.
+    below: BTreeMap<usize, String>,
 }
 
 impl<'t> Table<'t> {
     pub(in crate::cli) fn new(columns: impl Into<Vec<Column>>) -> Self {
-        Self { columns: columns.into(), rows: Vec::new() }
+        Self { columns: columns.into(), rows: Vec::new(), below: BTreeMap::new() }
     }
 
     pub(in crate::cli) fn row<C: Into<Cell<'t>>>(&mut self, cells: impl IntoIterator<Item = C>) {
         self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// Puts lines below the last row, where its last column begins.
+    pub(in crate::cli) fn below(&mut self, text: &str) {
+        self.below.insert(self.rows.len(), output::harmless(text));
+    }
+
+    /// The lines below a row; the header is row 0.
+    fn push_below(&self, text: &mut String, row: usize, indent: usize, columns: Option<usize>) {
+        for line in self.below.get(&row).into_iter().flat_map(|below| below.lines()) {
+            let columns = u16::try_from(columns.unwrap_or_default()).unwrap_or(u16::MAX);
+            *text += &output::hanging_at(&format!("{:indent$}{line}", ""), indent, columns);
+            text.push('\n');
+        }
     }
 
     /// The table as `ui`'s standard output shows it.
@@ -112,7 +129,7 @@ impl<'t> Table<'t> {
     fn fitted(&self, columns: Option<usize>, color: bool) -> String {
         let natural = self.natural();
         let mut shown = vec![true; self.columns.len()];
-        let Some(columns) = columns else { return self.plain(&natural, &shown, color) };
+        let Some(columns) = columns else { return self.plain(&natural, &shown, None, color) };
         // A column that says nothing takes no room from the others.
         for (index, shown) in shown.iter_mut().enumerate() {
             *shown = self.rows.iter().any(|row| row.get(index).is_some_and(|cell| !cell.text.is_empty()));
@@ -121,7 +138,7 @@ impl<'t> Table<'t> {
         self.leave_out(&mut shown, &natural, columns, is_early);
         let fits = line_width(&natural, |index| shown.get(index) == Some(&true)) <= columns;
         if fits {
-            return self.plain(&natural, &shown, color);
+            return self.plain(&natural, &shown, Some(columns), color);
         }
         self.leave_out(&mut shown, &self.least(&natural), columns, |_| true);
         self.wrapped(&natural, &shown, columns, color)
@@ -174,10 +191,11 @@ impl<'t> Table<'t> {
     }
 
     /// A line for each row: 10,000 of them take a tenth of what a layout with breaks does.
-    fn plain(&self, widths: &[usize], shown: &[bool], color: bool) -> String {
+    fn plain(&self, widths: &[usize], shown: &[bool], columns: Option<usize>, color: bool) -> String {
         let header = self.header();
+        let indent = last_column(&of_shown(widths.iter().copied(), shown));
         let mut text = String::with_capacity((self.rows.len() + 1) * (line_width(widths, |_| true) + GAP));
-        for row in std::iter::once(&header).chain(&self.rows) {
+        for (place, row) in std::iter::once(&header).chain(&self.rows).enumerate() {
             let mut pending = 0;
             let cells = row.iter().zip(widths).zip(shown).zip(&self.columns);
             for (((cell, widest), _), column) in cells.filter(|((_, shown), _)| **shown) {
@@ -192,6 +210,7 @@ impl<'t> Table<'t> {
                 pending = behind + GAP;
             }
             text.push('\n');
+            self.push_below(&mut text, place, indent, columns);
         }
         text
     }
@@ -212,14 +231,14 @@ impl<'t> Table<'t> {
         let header = self.header();
         let mut text = String::new();
         let mut above = None;
-        for row in std::iter::once(&header).chain(&self.rows) {
+        for (place, row) in std::iter::once(&header).chain(&self.rows).enumerate() {
             if let Some(first) = row.first().filter(|first| stacked && above != Some(&first.text)) {
                 push_styled(&mut text, &first.text, first.style.filter(|_| color));
                 text.push('\n');
                 above = Some(&first.text);
             }
             let cells = of_shown(row, &shown);
-            for line in laid_out(&cells, &kept, &widths, columns - indent).lines() {
+            for line in laid_out(&cells, &kept, &widths) {
                 text.extend(std::iter::repeat_n(' ', indent));
                 let line = line.trim_end();
                 if color {
@@ -229,9 +248,15 @@ impl<'t> Table<'t> {
                 }
                 text.push('\n');
             }
+            self.push_below(&mut text, place, indent + last_column(&widths), Some(columns));
         }
         text
     }
+}
+
+/// Where the last of columns with these widths begins.
+fn last_column(widths: &[usize]) -> usize {
+    widths.split_last().map_or(0, |(_, before)| before.iter().map(|width| width + GAP).sum())
 }
 
 /// Of one thing a column, those of the columns that are shown.
@@ -239,29 +264,27 @@ fn of_shown<T>(things: impl IntoIterator<Item = T>, shown: &[bool]) -> Vec<T> {
     things.into_iter().zip(shown).filter(|(_, shown)| **shown).map(|(thing, _)| thing).collect()
 }
 
-/// One row in columns of so many columns of the terminal.
-fn laid_out(
-    cells: &[&Cell<'_>],
-    kept: &[(&Column, &usize)],
-    widths: &[usize],
-    columns: usize,
-) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(u16::try_from(columns).unwrap_or(u16::MAX));
-    table.add_row(cells.iter().map(|cell| &cell.text));
-    for ((laid_out, (column, _)), width) in table.column_iter_mut().zip(kept).zip(widths) {
-        laid_out.set_padding((0, GAP_COLUMNS));
-        let with_gap = u16::try_from(width + GAP).unwrap_or(u16::MAX);
-        laid_out.set_constraint(ColumnConstraint::Absolute(Width::Fixed(with_gap)));
-        if column.right {
-            laid_out.set_cell_alignment(CellAlignment::Right);
+/// The lines of one row in columns of these widths, without the color. What is in the last column may be wider than it: a
+/// command to paste stays in one line.
+fn laid_out(cells: &[&Cell<'_>], kept: &[(&Column, &usize)], widths: &[usize]) -> Vec<String> {
+    let last = widths.len().saturating_sub(1);
+    let cell = |(index, (cell, width)): (usize, (&&Cell<'_>, &usize))| {
+        output::broken_at(&cell.text, (*width).max(1), index < last)
+    };
+    let columns: Vec<_> = cells.iter().zip(widths).enumerate().map(cell).collect();
+    let height = columns.iter().map(Vec::len).max().unwrap_or(1);
+    let line = |at: usize| {
+        let mut line = String::new();
+        for ((lines, (column, _)), widest) in columns.iter().zip(kept).zip(widths) {
+            let text = lines.get(at).map_or("", String::as_str);
+            let padding = " ".repeat(widest.saturating_sub(width(text)));
+            line += &if column.right { format!("{padding}{text}") } else { format!("{text}{padding}") };
+            line += "  ";
         }
-    }
-    table
+        line
+    };
+    (0..height).map(line).collect()
 }
-
-const GAP_COLUMNS: u16 = 2;
 
 /// The width of standard output, `None` if it is no terminal.
 fn terminal_columns(ui: &Ui) -> Option<usize> {

@@ -257,15 +257,31 @@ pub(crate) fn recipe(recipe: &Recipe) -> String {
     format!("{}{of}, {} bits of entropy", recipe.kind().name(), recipe.entropy_bits())
 }
 
-/// A key's facts, a line each, as `show`, `generate` and `add` print them.
+/// A new key's facts in one line: `variable STRIPE_LIVE; scopes dev, payments; expires 2026-11-22 14:00 (in 24h)`
 #[must_use]
-pub(crate) fn facts(key_record: &KeyRecord, now: Moment, ui: &Ui) -> String {
-    facts_with(key_record, None, now, ui)
+pub(crate) fn in_a_line(key: &KeyRecord, now: Moment) -> String {
+    let mut parts = vec![format!("variable {}", key.variable)];
+    if !key.scopes.is_empty() {
+        parts.push(scopes(&key.scopes));
+    }
+    parts.extend(key.expires.map(|at| format!("expires {}", when(at, now))));
+    parts.extend(key.public.then(|| "public".to_owned()));
+    parts.join("; ")
 }
 
-/// [`facts`] with the value of a key that is public.
+/// `scope dev`, `scopes dev, payments`, `no scopes`
 #[must_use]
-pub(crate) fn facts_with<'k>(
+pub(crate) fn scopes(scopes: &BTreeSet<Scope>) -> String {
+    match scopes.len() {
+        0 => "no scopes".to_owned(),
+        1 => format!("scope {}", joined(scopes.iter())),
+        _ => format!("scopes {}", joined(scopes.iter())),
+    }
+}
+
+/// A key's facts, a line each, as `show` prints them, with the value of a key that is public.
+#[must_use]
+pub(crate) fn facts<'k>(
     key: impl Into<Shown<'k>>,
     value: Option<&SecretBytes>,
     now: Moment,
@@ -293,7 +309,7 @@ pub(crate) fn facts_with<'k>(
         lines.push(("tags", tags.collect::<Vec<_>>().join(", ")));
     }
     if let Some(note) = record.map(|record| &record.note).filter(|note| !note.is_empty()) {
-        lines.push(("note", output::harmless(note).replace('\n', "\n             ")));
+        lines.push(("note", output::harmless(note)));
     }
     if key.public() {
         let shown = value.map_or_else(|| "no secret".to_owned(), |value| shown_value(value.expose()));
@@ -310,13 +326,25 @@ pub(crate) fn facts_with<'k>(
     if let Some(version) = record.and_then(KeyRecord::current) {
         lines.push(("fingerprint", version.fingerprint_hex()));
     }
-    let lines = lines.into_iter().map(|(label, value)| format!("{label:<12} {value}"));
-    let fitted = |line: String| {
-        line.split('\n')
-            .map(|line| output::hanging(line, 13))
-            .fold(String::new(), |text, line| text + &line + "\n")
-    };
-    lines.map(fitted).collect()
+    card(lines)
+}
+
+/// The column where the facts of a card begin.
+const FACTS: usize = 13;
+
+/// Facts with their labels, a line each: one thing of a vault, as `show`, `token show`, and `status` print it. A fact of
+/// several lines, and one that is too long for the terminal, continues below its first line.
+#[must_use]
+pub(crate) fn card<'l>(facts: impl IntoIterator<Item = (&'l str, String)>) -> String {
+    let mut text = String::new();
+    for (label, fact) in facts {
+        for (index, line) in fact.split('\n').enumerate() {
+            let label = if index == 0 { label } else { "" };
+            text += &output::hanging(&format!("{label:<width$} {line}", width = FACTS - 1), FACTS);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// A value that is no secret, in one line.

@@ -100,6 +100,9 @@ impl Context {
         } else {
             return Ok(None);
         };
+        if errors::token::is_quoted(text.expose()) {
+            return Err(errors::token::quoted_token());
+        }
         let token = Token::parse(text.expose());
         token.map(Some).map_err(|error| Failure::of(VaultError::Unlock(error), Path::new("the token")))
     }
@@ -111,7 +114,11 @@ impl Context {
         match (token, bundle) {
             (Some(token), Some(file)) => self.open_bundle(&file, &BearerKeys::of(&token, machine.min_seq)),
             (Some(token), None) => {
-                Ok(Supply::Granted(self.open_to_take()?, BearerKeys::of(&token, machine.min_seq)))
+                let vault = self.open_to_take().map_err(|failure| match failure.kind {
+                    "no_vault" => errors::token::no_vault_for_token(failure),
+                    _ => failure,
+                })?;
+                Ok(Supply::Granted(vault, BearerKeys::of(&token, machine.min_seq)))
             }
             (None, Some(_)) => Err(Failure::locked_bundle()),
             (None, None) if machine.min_seq.is_some() => Err(Failure::usage(

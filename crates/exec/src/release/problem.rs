@@ -75,7 +75,7 @@ pub enum Problem {
     #[error("no keys are left: every chosen key is revoked, or there is none")]
     NothingLeft,
     /// The key is marked as never to be handed out because a file asks for it.
-    #[error("{0}: not available to project files (tag project=never)")]
+    #[error("{0}: not available to project files, because of its tag project=never")]
     Withheld(KeyName),
     /// The version is none that may be handed out.
     #[error("{name}: {}", version_fault(*version, *state))]

@@ -109,9 +109,10 @@ impl KeyRecord {
         let returns = |version: &&Version| version.digest.is_some() && version.was_replaced();
         let Some(number) = to else {
             let last = self.versions.iter().filter(returns).max_by_key(|version| version.replaced());
-            return last
-                .map(|version| version.number)
-                .ok_or_else(|| VaultError::NothingToRollBack { name: self.name.clone() });
+            return last.map(|version| version.number).ok_or_else(|| VaultError::NothingToRollBack {
+                name: self.name.clone(),
+                revoked: self.current().is_none(),
+            });
         };
         let name = || self.name.clone();
         let version = self

@@ -18,8 +18,12 @@ pub enum TokenError {
     /// A token of that name is there and has not been revoked.
     #[error("Token `{0}` already exists.")]
     Exists(TokenName),
-    #[error("No token named `{0}`.")]
-    Missing(TokenName),
+    #[error("No token named `{name}`.")]
+    Missing {
+        name: TokenName,
+        /// The one that was probably meant.
+        near: Option<TokenName>,
+    },
     /// The owner's token was revoked before.
     #[error("Token `{0}` is revoked.")]
     Revoked(TokenName),

@@ -3,6 +3,7 @@
 use crate::store::{ObjectKind, Tag};
 use keyvault_core::codec::{Extensions, Malformed};
 use keyvault_core::name::TokenName;
+use keyvault_core::name::similar::nearest;
 
 use super::error::TokenError;
 use super::record::TokenRecord;
@@ -67,7 +68,13 @@ pub(crate) fn find(tx: &mut VerifiedTx<'_>, name: &TokenName) -> Result<Option<T
 }
 
 pub(crate) fn existing(tx: &mut VerifiedTx<'_>, name: &TokenName) -> Result<TokenRecord, VaultError> {
-    Ok(find(tx, name)?.ok_or_else(|| TokenError::Missing(name.clone()))?)
+    if let Some(record) = find(tx, name)? {
+        return Ok(record);
+    }
+    // Names that cannot be read are no reason for another error.
+    let known = load_all(tx).unwrap_or_default().into_iter().map(|record| record.name);
+    let near = nearest(known, name.as_str(), TokenName::as_str);
+    Err(TokenError::Missing { name: name.clone(), near }.into())
 }
 
 pub(crate) fn put(

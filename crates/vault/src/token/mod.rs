@@ -239,7 +239,7 @@ pub fn revoke_with(
         let event = |could| Some(event(world, TokenDeed::Revoked, name, could));
         tx.takes_away = true;
         let mut record = match index::existing(tx, name) {
-            Err(VaultError::Token(TokenError::Missing(_))) if dropped.had_token(tx, name) => {
+            Err(VaultError::Token(TokenError::Missing { .. })) if dropped.had_token(tx, name) => {
                 if !dropped.tokens.contains(name) {
                     world.note(Notice::TokenDamaged { token: name.clone() });
                 }
@@ -276,6 +276,27 @@ fn event(world: &World<'_>, deed: TokenDeed, name: &TokenName, keys: Vec<KeyRef>
 /// The names of all tokens, in order.
 pub fn names(vault: &mut Vault, access: &Access) -> Result<BTreeSet<TokenName>, VaultError> {
     vault.read(access, |tx| Ok(load_all(tx)?.into_iter().map(|record| record.name).collect()))
+}
+
+/// An error if there is no token of that name, with the one that was probably meant.
+pub fn exists(vault: &mut Vault, access: &Access, name: &TokenName) -> Result<(), VaultError> {
+    vault.read(access, |tx| index::existing(tx, name).map(drop))
+}
+
+/// The tokens for machines that are granted one of these keys, in order: those that may have bundles.
+pub fn granted(
+    vault: &mut Vault,
+    access: &Access,
+    keys: &[KeyRecord],
+) -> Result<BTreeSet<TokenName>, VaultError> {
+    vault.read(access, |tx| {
+        let mut records = load_all(tx)?;
+        records.retain(|record| {
+            let has_bundles = record.kind == TokenKind::Bearer && record.revoked.is_none();
+            has_bundles && keys.iter().any(|key| record.rule.matches(key))
+        });
+        Ok(records.into_iter().map(|record| record.name).collect())
+    })
 }
 
 /// Every token, ordered by name, with what it opens and what was read with it.

@@ -29,10 +29,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Print the audit log as JSON lines for a SIEM or log shipper.
 ///
-/// Each line is an object of `keyvault audit log --json` with a cursor besides, or with --format ocsf an event of the Open
-/// Cybersecurity Schema Framework 1.8.0, class API Activity (6003), with the cursor under unmapped. A line's cursor, written
-/// into a file, continues behind that line. With --cursor, keyvault keeps the last one itself: it is written once the lines
-/// are, so that after a crash lines may come twice, and none is left out.
+/// Each line is an object of `keyvault audit log --json` with a cursor added, or with --format ocsf an event of the Open
+/// Cybersecurity Schema Framework 1.8.0, class API Activity (6003), with the cursor under unmapped. The cursor of a line, saved to a file, continues after that line. With --cursor, keyvault keeps the last one itself: it is written after the lines, so a crash may repeat lines but never loses one.
 ///
 /// If the log no longer contains what the cursor has seen, such as after a restore of an older backup, the exit code is 5.
 /// With --follow, such a loss, a rekey, and reads that cannot be proved are records of their own, with the field notice, and

@@ -5,7 +5,7 @@ mod export;
 
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
-use keyvault_vault::{check, token};
+use keyvault_vault::{check, key, token};
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub(crate) struct ShowLog {
     /// Entries since: 24h, 2027-01-31 or 2027-01-31T12:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = time::since)]
     since: Option<Expiry>,
-    /// Entries of this user
+    /// Entries by this user
     #[arg(long, value_name = "USER")]
     actor: Option<String>,
     /// Entries of this kind, such as exec, reveal, unlock, generate or rotate
@@ -105,53 +105,59 @@ impl ShowLog {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
         let since = self.since.and_then(|since| since.resolve(context.now()));
-        let mut lines = VecDeque::new();
+        let (mut lines, mut objects) = (VecDeque::new(), VecDeque::new());
+        let mut named = self.key.is_none();
         let mut show = |of: &Of, event: &Event| {
+            named |= self.key.as_ref().is_some_and(|key| names_key(event, key));
             if self.wants(of, event, since) {
-                lines.push_back(if context.ui.json {
-                    event::json(of, event).to_string()
+                if context.ui.json {
+                    objects.push_back(event::json(of, event).to_string() + "\n");
                 } else {
-                    event::line(of, event)
-                });
-                if self.last.is_some_and(|last| lines.len() > last) {
+                    lines.push_back(event::Line::of(of, event));
+                }
+                if self.last.is_some_and(|last| lines.len().max(objects.len()) > last) {
                     lines.pop_front();
+                    objects.pop_front();
                 }
             }
         };
         let broken =
             token::whole_log(&mut vault, &access, &mut show).map_err(|error| Failure::of(error, &path))?;
         tell_broken(context, &broken);
+        // A name that neither an entry nor a key has is a slip; a removed or renamed key has its entries.
+        if let Some(name) = self.key.as_ref().filter(|_| !named) {
+            key::show(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
+        }
+        if let Some(name) = self.token.as_ref().filter(|_| lines.is_empty() && objects.is_empty()) {
+            token::exists(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
+        }
         if lines.is_empty() && !context.ui.json {
             context.ui.note("No matching entries.");
         }
         if self.reverse {
             lines.make_contiguous().reverse();
-        }
-        let mut text = String::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
-        for line in lines {
-            text += &line;
-            text.push('\n');
+            objects.make_contiguous().reverse();
         }
         if context.ui.json {
-            context.ui.json_lines(text.as_bytes())?;
+            context.ui.json_lines(Vec::from(objects).concat().as_bytes())?;
         } else {
-            context.ui.paged(&text)?;
+            context.ui.paged(&event::text(&lines))?;
         }
         Ok(code::DONE)
     }
 
     fn wants(&self, of: &Of, event: &Event, since: Option<Moment>) -> bool {
-        let names_key = |name: &KeyName| {
-            event.keys.iter().any(|key| key.name == name.as_str())
-                || event.get() == Some(Renamed(name.clone()))
-        };
         let token = |wanted: &TokenName| matches!(of, Of::Token(name, _) if name == wanted);
         self.token.as_ref().is_none_or(token)
-            && self.key.as_ref().is_none_or(names_key)
+            && self.key.as_ref().is_none_or(|name| names_key(event, name))
             && since.is_none_or(|since| event.time >= since)
             && self.actor.as_ref().is_none_or(|actor| *actor == event.actor.user)
             && self.action.is_none_or(|action| action == event.action)
     }
+}
+
+fn names_key(event: &Event, name: &KeyName) -> bool {
+    event.keys.iter().any(|key| key.name == name.as_str()) || event.get() == Some(Renamed(name.clone()))
 }
 
 impl Verify {
@@ -289,16 +295,18 @@ impl Import {
             context.ui.warn(&format!("Skipped {reads} by tokens of another vault."));
         }
         if imported.new.is_empty() {
-            context.ui.note(match (imported.known, imported.unknown + imported.of_other_vaults, done) {
-                (0, 0, code::DONE) => "The file contains no reads.",
-                (_, 0, code::DONE) => "Nothing new: every read in the file was imported before.",
-                (1.., _, code::DONE) => "Nothing new: every other read in the file was imported before.",
-                _ => "Nothing new was imported.",
-            });
+            context.ui.confirm(
+                match (imported.known, imported.unknown + imported.of_other_vaults, done) {
+                    (0, 0, code::DONE) => "The file contains no reads.",
+                    (_, 0, code::DONE) => "Nothing new: every read in the file was imported before.",
+                    (1.., _, code::DONE) => "Nothing new: every other read in the file was imported before.",
+                    _ => "Nothing new was imported.",
+                },
+            )?;
         } else {
             for (name, count) in &imported.new {
                 let reads = view::counted(*count, "new read");
-                context.ui.note(&format!("Imported {reads} by token `{name}`."));
+                context.ui.confirm(&format!("Imported {reads} by token `{name}`."))?;
             }
         }
         Ok(done)

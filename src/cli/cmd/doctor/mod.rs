@@ -16,6 +16,7 @@ use clap::Args;
 
 use crate::cli::context::{Context, state_folder};
 use crate::cli::errors::{Failure, code};
+use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::{output, unlock};
 use keyvault_vault::Vault;
 use keyvault_vault::state::pin::{Memory, Pins};
@@ -25,12 +26,8 @@ use keyvault_vault::state::pin::{Memory, Pins};
 /// Checks file modes and owners, synced folders, conflict copies, stray rows, the last verified backup, rollback, slots, the keyring,
 /// kernel keys, sessions, the clock, completion, and expired and unused keys; with KEYVAULT_TOKEN, the token and its bundle. Removes what a
 /// killed `exec --file` left in memory and changes nothing else. Keys and the audit log are checked only if the vault opens without a prompt.
-/// --json prints ok, and checks with check, state (ok, finding or skipped), what and remedy.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {}
-
-/// The column where what was found stands.
-const TEXT: usize = 22;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,13 +123,25 @@ fn print(context: &Context, reports: &[Report]) -> Result<u8, Failure> {
         let checks: Vec<_> = reports.iter().map(json).collect();
         context.ui.print_json(&serde_json::json!({ "ok": findings == 0, "checks": checks }))?;
     } else {
-        let mut text: Vec<_> = reports.iter().map(|report| shown(context, report)).collect();
-        text.push(match findings {
+        let mut table =
+            Table::new([Column::whole("CHECK"), Column::whole("STATE"), Column::broken("RESULT")]);
+        for report in reports {
+            let state = match report.state {
+                State::Ok => Cell::styled("ok", output::GOOD),
+                State::Finding => Cell::styled("FOUND", output::BAD),
+                State::Skipped => "-".into(),
+            };
+            table.row([report.check.into(), state, output::harmless_line(&report.what).into()]);
+            if let Some(remedy) = &report.remedy {
+                table.below(remedy);
+            }
+        }
+        context.ui.data(table.text(&context.ui).as_bytes())?;
+        context.ui.line(&match findings {
             0 => context.ui.on_out(output::GOOD, "No problems found."),
             1 => context.ui.on_out(output::WARN, "1 finding."),
             count => context.ui.on_out(output::WARN, &format!("{count} findings.")),
-        });
-        context.ui.line(&text.join("\n"))?;
+        })?;
     }
     Ok(if findings == 0 { code::DONE } else { code::FAILED })
 }
@@ -146,19 +155,4 @@ fn json(report: &Report) -> serde_json::Value {
     serde_json::json!({
         "check": report.check, "state": state, "what": report.what, "remedy": report.remedy
     })
-}
-
-/// `  ok    files       …`, and below a finding its remedy.
-fn shown(context: &Context, report: &Report) -> String {
-    let word = match report.state {
-        State::Ok => context.ui.on_out(output::GOOD, "ok   "),
-        State::Finding => context.ui.on_out(output::BAD, "FOUND"),
-        State::Skipped => "-    ".to_owned(),
-    };
-    let line = format!("  {word} {:<13} {}", report.check, output::harmless_line(&report.what));
-    let mut lines = output::hanging(&line, TEXT);
-    for remedy in report.remedy.iter().flat_map(|remedy| remedy.lines()) {
-        lines += &format!("\n{:TEXT$}{}", "", output::harmless(remedy));
-    }
-    lines
 }

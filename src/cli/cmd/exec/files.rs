@@ -147,7 +147,7 @@ fn read_env_file(context: &Context, path: &Path, request: &mut Request) -> Resul
             Some("Nothing was released. Write NAME=value, and put quotes around a value of several lines."),
         ));
     }
-    import::warn_of_lost_values(context, &parsed);
+    import::warn_of_lost_values(context, &parsed, None);
     for entry in parsed.entries {
         let variable = entry.env_name().map_err(|why| wrong(&entry.variable, &why.to_string()))?;
         let text = std::str::from_utf8(entry.value.expose()).unwrap_or_default();
@@ -227,5 +227,6 @@ pub(super) fn say_left_out<'o>(
         format!("{variable} ({})", why.join("; "))
     };
     let all: Vec<_> = left_out.map(one).collect();
-    context.ui.note(&format!("Left out because they are optional: {}.", all.join(", ")));
+    let they_are = if all.len() == 1 { "it is" } else { "they are" };
+    context.ui.note(&format!("Left out, because {they_are} optional: {}.", all.join(", ")));
 }

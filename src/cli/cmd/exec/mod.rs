@@ -35,7 +35,7 @@ use keyvault_vault::key;
 ///
 /// The command replaces keyvault: its exit code, signals and terminal are its own. Values replace inherited variables of
 /// the same name. No KEYVAULT_ variable is passed on: the command gets KEYVAULT_EXEC=1, and in KEYVAULT_VAULT the absolute
-/// path of the vault, so that a keyvault inside of it means the same one. All problems are reported before the command starts. A key that is delivered another way is not also in a variable, unless --only, --as or --previous names it. Exit
+/// path of the vault, so that a keyvault inside it uses the same one. All problems are reported before the command starts. A key that is delivered another way is not also in a variable, unless --only, --as or --previous names it. Exit
 /// codes: the command's own; 125 if keyvault fails, 126 if the command cannot be run, 127 if it is not found, 130 for
 /// Ctrl-C at keyvault's prompt.
 ///
@@ -51,10 +51,7 @@ use keyvault_vault::key;
 /// them if their key is refused, and sends the signal. Variables, descriptors and standard input stay as they were.
 ///
 /// Masking covers each value, each of its lines, and its common encodings: base64, hex, URL and JSON escapes. Under CI
-/// (where $CI is set), output that is neither a terminal nor a file is masked by default, and a line on standard error says
-/// how often if it goes elsewhere than the log. Not masked are keys marked as public, settings and defaults of the project file, values
-/// under four bytes, blanks, integers of up to five digits, and the words true, false, yes, no, on, off, null, none, and
-/// localhost. Text that may be the beginning of
+/// (where $CI is set), output that is neither a terminal nor a file is masked by default, and if that output does not go to the log, a line on standard error says how often. These are not masked: public keys, settings and defaults of the project file, values under four bytes, blanks, integers of up to five digits, and the words true, false, yes, no, on, off, null, none, and localhost. Files that the command writes are not masked. Text that may be the beginning of
 /// a value is held back until what follows decides, except for three bytes. What the command itself writes to /dev/tty is
 /// masked if its standard output is a terminal.
 #[derive(Debug, Args)]
@@ -227,13 +224,14 @@ fn look_after(
 
 pub(super) fn say_skipped(context: &Context, skipped: &Skipped) {
     let reasons = [
-        ("have expired", &skipped.expired),
-        ("are disabled", &skipped.disabled),
-        ("are revoked", &skipped.revoked),
+        ("it has expired", "they have expired", &skipped.expired),
+        ("it is disabled", "they are disabled", &skipped.disabled),
+        ("it is revoked", "they are revoked", &skipped.revoked),
     ];
-    for (why, names) in reasons {
+    for (one, several, names) in reasons {
         if !names.is_empty() {
-            context.ui.warn(&format!("Left out because they {why}: {}.", view::joined(names.iter())));
+            let why = if names.len() == 1 { one } else { several };
+            context.ui.warn(&format!("Left out, because {why}: {}.", view::joined(names.iter())));
         }
     }
 }

@@ -11,12 +11,14 @@ use crate::cli::errors::{self, Failure, code};
 use crate::cli::mapping::{MappingError, to_variable_by};
 use crate::cli::output;
 use crate::cli::preset;
+use crate::cli::prompt;
 use crate::cli::unlock::key_source::token_is_given;
 use crate::project::Profile;
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
 use keyvault_core::name::{EnvName, KeyName, refused};
 use keyvault_os::fs::untrusted;
+use keyvault_vault::{VaultError, key};
 
 /// Add a key to the project file.
 ///
@@ -37,6 +39,9 @@ pub(crate) struct Add {
     /// The project also runs without this key
     #[arg(long)]
     optional: bool,
+    /// Do not ask about a key that the vault does not have
+    #[arg(long)]
+    yes: bool,
 }
 
 fn mapping(text: &str) -> Result<(EnvName, KeyName), MappingError> {
@@ -59,13 +64,18 @@ impl Add {
         if matches!(known, Known::Withheld) {
             return Err(errors::project::withheld(&name));
         }
-        // From before the file is read until it is written: of two that add at once neither loses its entry.
-        let approvals = gate::approvals()?;
-        let turn = gate::turn(context, &approvals)?;
         let variable = match mapped {
             Some(variable) => variable,
             None => usual_variable(&name, &known)?,
         };
+        if let Known::Missing(missing) = &known
+            && !self.yes
+        {
+            confirm_missing(context, &name, missing)?;
+        }
+        // From before the file is read until it is written: of two that add at once neither loses its entry.
+        let approvals = gate::approvals()?;
+        let turn = gate::turn(context, &approvals)?;
         let found = match Found::nearest(Believed::Trusted)? {
             Some(found) => found,
             None => init::make()?,
@@ -89,8 +99,8 @@ impl Add {
                 "keys": [{ "variable": variable.as_str(), "name": name.as_str() }],
             }))?;
         } else {
-            context.ui.note(&format!("{shown}: {variable} <- {name}"));
-            if matches!(known, Known::Missing) {
+            context.ui.confirm(&format!("{shown}: {variable} <- {name}"))?;
+            if matches!(known, Known::Missing(_)) {
                 context.ui.warn(&format!("No key `{name}` yet. Add it: keyvault add {name}"));
             }
         }
@@ -123,12 +133,28 @@ fn ask(profile: Option<&Profile>, variable: &EnvName, name: &KeyName) -> Ask {
     }
 }
 
+/// Asks about a key that is not there: a slip, or one that a colleague has.
+fn confirm_missing(context: &Context, name: &KeyName, missing: &Failure) -> Result<(), Failure> {
+    if !context.may_ask() {
+        let hint = missing.hint.clone().unwrap_or_default();
+        let hint =
+            format!("{hint}\nIf the name is right, add the key first, or confirm the name with `--yes`.");
+        return Err(Failure { hint: Some(hint), ..missing.clone() });
+    }
+    let near = missing.hint.as_deref().filter(|hint| hint.starts_with("Did you mean"));
+    let near = near.and_then(|hint| Some(format!(" {}?", hint.split_once('?')?.0))).unwrap_or_default();
+    if prompt::confirm(&format!("{}{near}", missing.message), &format!("Record `{name}` all the same?"))? {
+        return Ok(());
+    }
+    Err(Failure::refused("Nothing was changed.", None))
+}
+
 /// The vault's knowledge of a key, as far as it can be had without a question.
 enum Known {
     /// It is there, with this variable.
     There(EnvName),
-    /// There is none.
-    Missing,
+    /// There is none: the error says which was probably meant.
+    Missing(Failure),
     /// It is there, and no project file gets it.
     Withheld,
     /// The vault would have to be opened with a question first.
@@ -142,11 +168,11 @@ fn look_up(context: &Context, name: &KeyName) -> Known {
             Some(session) => session.into(),
             None => context.given_access(&mut vault).ok()??,
         };
-        let key = vault.read(&access, |tx| tx.key(name)).ok()?;
-        Some(match key {
-            None => Known::Missing,
-            Some(key) if key.is_withheld() => Known::Withheld,
-            Some(key) => Known::There(key.variable),
+        Some(match key::show(&mut vault, &access, name) {
+            Err(error @ VaultError::NoSuchKeys { .. }) => Known::Missing(Failure::of(error, vault.path())),
+            Err(_) => return None,
+            Ok(key) if key.is_withheld() => Known::Withheld,
+            Ok(key) => Known::There(key.variable),
         })
     };
     look().unwrap_or(Known::Locked)

@@ -65,7 +65,7 @@ impl Approve {
                 .ui
                 .print_json(&serde_json::json!({ "file": file, "approved": approved, "withdrawn": 0 }))?;
         } else if new.is_empty() {
-            context.ui.note("Everything it asks for was already approved.");
+            context.ui.confirm("Everything it asks for was already approved.")?;
         } else {
             for ask in &new {
                 context.ui.confirm(&format!("approved: {}", ask_line(ask)))?;
@@ -89,10 +89,13 @@ fn withdraw(context: &Context) -> Result<u8, Failure> {
             .ui
             .print_json(&serde_json::json!({ "file": file, "approved": [], "withdrawn": withdrawn }))?;
     } else {
-        context.ui.note(&format!(
-            "Withdrew the approval of {}. keyvault will ask again.",
-            crate::cli::output::view::counted(withdrawn, "variable")
-        ));
+        context.ui.confirm(&match withdrawn {
+            0 => "Nothing was approved.".to_owned(),
+            count => {
+                let variables = crate::cli::output::view::counted(count, "variable");
+                format!("Withdrew the approval of {variables}. keyvault will ask again.")
+            }
+        })?;
     }
     Ok(code::DONE)
 }

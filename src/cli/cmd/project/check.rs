@@ -65,6 +65,12 @@ impl Check {
             }))?;
         } else {
             print(context, &lines)?;
+            let others: Vec<_> = found.file.profiles().map(|profile| format!("`{profile}`")).collect();
+            if profile.is_none() && !others.is_empty() {
+                context
+                    .ui
+                    .note(&format!("Profiles: {}. Check one with `--profile PROFILE`.", others.join(", ")));
+            }
         }
         match summary(&survey.refusal, &new) {
             Some(failure) => Err(failure),

@@ -125,7 +125,7 @@ impl Init {
         let parsed = exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, &shown))?;
         let imports = self.import && !is_example(path);
         if imports {
-            import::point_out(context, &parsed, &shown);
+            import::point_out(context, &parsed, &shown, Some(&|_| "NAME".to_owned()));
             read.files.push(path.to_owned());
             read.incomplete |= !parsed.strays.is_empty() || parsed.cut().next().is_some();
         } else {
@@ -238,13 +238,14 @@ impl Init {
             }
         }
         if !read.left_out.is_empty() {
+            let them = if read.left_out.len() == 1 { "it" } else { "them" };
             let names =
                 read.left_out.iter().map(|name| output::harmless_line(name)).collect::<Vec<_>>().join(", ");
             ui.warn(&format!(
-                "Left out because a project file may not set them: {names}. Set them in the shell."
+                "Left out, because a project file may not set {them}: {names}. Set {them} in the shell."
             ));
         }
-        ui.note(&format!("Wrote {}.", output::harmless_line(&found.path.display().to_string())));
+        ui.confirm(&format!("Wrote {}.", output::harmless_line(&found.path.display().to_string())))?;
         if entries.is_empty() {
             ui.note("Add a key to it with `keyvault project add NAME`.");
             return Ok(code::DONE);
@@ -253,7 +254,7 @@ impl Init {
             let files: Vec<_> = read.files.iter().map(PathBuf::as_path).collect();
             let names = files.iter().map(|path| output::harmless_line(&path.display().to_string()));
             let names = names.collect::<Vec<_>>().join(", ");
-            ui.note(&format!("Imported {names}: {}.", import::counted(imported)));
+            ui.confirm(&format!("Imported {names}: {}.", import::counted(imported)))?;
             import::advise_to_delete(context, &files, !read.incomplete);
             ui.note("Next: keyvault exec -- COMMAND");
         } else {

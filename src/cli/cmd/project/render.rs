@@ -71,7 +71,7 @@ impl Render {
             context.ui.print_json(&serde_json::json!({ "file": output, "keys": keys }))?;
         } else {
             let output = output::harmless_line(&output.display().to_string());
-            context.ui.note(&format!("Wrote {output} with {}.", view::counted(keys.len(), "key")));
+            context.ui.confirm(&format!("Wrote {output} with {}.", view::counted(keys.len(), "key")))?;
         }
         Ok(code::DONE)
     }

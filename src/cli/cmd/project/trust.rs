@@ -15,8 +15,7 @@ use keyvault_os::process::actor::User;
 
 /// Read the project files of a folder that belongs to another user.
 ///
-/// Such files are refused otherwise, because their author is not you. The trust holds for this folder, all below it, and its
-/// owner of today. What a file there asks for has to be approved as anywhere. With a token no trust is needed: its grants
+/// Such files are refused otherwise, because their author is not you. The trust applies to this folder and everything below it, as long as its owner stays the same. Keys that a file there asks for still have to be approved. With a token no trust is needed: its grants
 /// decide.
 #[derive(Debug, Args)]
 pub(crate) struct Trust {
@@ -26,7 +25,7 @@ pub(crate) struct Trust {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-    /// Trust it no longer
+    /// Withdraw the trust
     #[arg(long, conflicts_with = "yes")]
     withdraw: bool,
 }
@@ -51,7 +50,7 @@ impl Trust {
                 )?;
             } else {
                 let rest = if was { "is no longer trusted" } else { "was not trusted" };
-                context.ui.note(&format!("{shown} {rest}."));
+                context.ui.confirm(&format!("{shown} {rest}."))?;
             }
             return Ok(code::DONE);
         }
@@ -80,9 +79,9 @@ impl Trust {
                 "folder": folder.to_string_lossy(), "trusted": true, "uid": uid, "changed": true,
             }))?;
         } else {
-            context
-                .ui
-                .note(&format!("Project files of user {name}({uid}) below {shown} are read from now on."));
+            context.ui.confirm(&format!(
+                "Project files of user {name}({uid}) below {shown} are read from now on."
+            ))?;
         }
         Ok(code::DONE)
     }

@@ -60,11 +60,11 @@ impl Backup {
                 "file": file, "bytes": bytes, "proved_change": proved,
             }))?;
         } else {
-            context.ui.note(&format!("Copied the vault to {file} ({} KiB).", bytes / 1024));
+            context.ui.confirm(&format!("Copied the vault to {file} ({} KiB).", bytes / 1024))?;
             if let Some(proof) = proof {
                 context
                     .ui
-                    .note(&format!("Verified every row of the copy. It is at change {}.", proof.change));
+                    .confirm(&format!("Verified every row of the copy. It is at change {}.", proof.change))?;
             }
         }
         Ok(code::DONE)

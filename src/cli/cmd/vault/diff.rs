@@ -29,12 +29,6 @@ use keyvault_vault::{
 ///
 /// OTHER opens with what opens the vault. If it was made before or after a rekey, it asks for that copy's passphrase, or
 /// takes it from KEYVAULT_PASSPHRASE_FILE while a session is open.
-///
-/// --json prints {"keys": [KEY…], "same": COUNT, "change": {"here", "other"}, "own_changes": {"here", "other"}, "alarm"}. A KEY has "id", "name", "in" (here,
-/// other or both), "differs" (revoked, versions, or the names of fields), "removed" (when the copy without it removed it),
-/// "revoked" (versions by the copy in which they are revoked), and "here" and "other": null, or "name", "variable",
-/// "display_name", "owner", "scopes", "tags", "note", "disabled", "expires", "recipe", and "versions", each with "version",
-/// "state", "wiped", "reason", "created", "since" and "made_by".
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The other copy
@@ -75,7 +69,7 @@ impl Diff {
             }))?;
             return Ok(code::DONE);
         }
-        context.ui.note(&summary(&comparison, &self.other));
+        context.ui.line(&summary(&comparison, &self.other))?;
         if !comparison.keys.is_empty() {
             context.ui.data(table(&comparison, now, context).as_bytes())?;
         }

@@ -37,13 +37,13 @@ impl Passwd {
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "vault": path.display().to_string() }))?;
         } else {
-            context.ui.note(if had_one {
+            context.ui.confirm(if had_one {
                 "The passphrase is changed. Older copies of the vault still open with the old one.\n\
                  If someone may know it, run `keyvault vault rekey` and rotate the keys."
             } else {
                 "This passphrase now opens the vault, and so does what opened it before.\n\
                  It does not open older copies."
-            });
+            })?;
         }
         Ok(code::DONE)
     }

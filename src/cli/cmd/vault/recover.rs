@@ -94,7 +94,7 @@ impl Recover {
                     context.ui.warn(&line);
                 }
             }
-            context.ui.note("The new passphrase opens the vault; the old one no longer does.");
+            context.ui.confirm("The new passphrase opens the vault; the old one no longer does.")?;
             if recovery.code.is_none() {
                 context.ui.warn("The recovery code that was used stays valid, because `--no-recovery` created no new one.");
             }

@@ -277,12 +277,20 @@ fn answer(
     }
     let dropped: Vec<_> = dropped.map(shown).collect();
     let slots = view::joined(rekeyed.slots.iter().map(|slot| slot.kind.name()));
-    context.ui.note(&format!(
+    // Tokens are data, and alone on stdout.
+    let confirm = |text: &str| {
+        if rekeyed.tokens.is_empty() {
+            return context.ui.confirm(text);
+        }
+        context.ui.note(text);
+        Ok(())
+    };
+    confirm(&format!(
         "Sealed {} under a new root key. The vault opens with: {slots}.",
         view::counted(rekeyed.keys, "key")
-    ));
+    ))?;
     if !dropped.is_empty() {
-        context.ui.note(&format!("No longer open the vault: {}.", dropped.join(", ")));
+        confirm(&format!("No longer open the vault: {}.", dropped.join(", ")))?;
     }
     if rekeyed.loss != preview.loss {
         for line in loss::told(&rekeyed.loss, Tense::Done) {

@@ -170,10 +170,10 @@ impl Restore {
         // A session of what was here may hold keys of another root.
         let ended = session::close(&backup.identity()).unwrap_or(false);
         if here.is_some() && self.yes {
-            note_all(context, &told(&difference, &by, Tense::Done));
+            confirm_all(context, &told(&difference, &by, Tense::Done))?;
         }
         if here.is_none() {
-            note_all(context, &of_root(&difference, &by, Tense::Done));
+            confirm_all(context, &of_root(&difference, &by, Tense::Done))?;
         }
         answer(context, &restored, &difference, here.is_some())?;
         if difference.sealing.root == RootAfter::New {
@@ -206,10 +206,8 @@ impl Restore {
     }
 }
 
-fn note_all(context: &Context, lines: &[String]) {
-    for line in lines {
-        context.ui.note(line);
-    }
+fn confirm_all(context: &Context, lines: &[String]) -> Result<(), Failure> {
+    lines.iter().try_for_each(|line| context.ui.confirm(line))
 }
 
 /// Changes that the backup supersedes, a line each.
@@ -368,10 +366,10 @@ fn answer(
             "revoked_tokens": difference.revoked_tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
         }))?;
     } else {
-        context.ui.note(&format!(
+        context.ui.confirm(&format!(
             "Restored {path} from the backup at change {}. It is now at change {}.",
             restored.found, restored.now
-        ));
+        ))?;
         if restored.loss != difference.loss {
             for line in loss::told(&restored.loss, Tense::Done) {
                 context.ui.warn(&line);
@@ -422,8 +420,9 @@ fn adopt(context: &Context) -> Result<u8, Failure> {
         context.ui.print_json(&serde_json::json!({ "adopted": adopted }))?;
     } else {
         match adopted {
-            None => context.ui.note("There is no alarm. Nothing was changed."),
-            Some(adopted) => context.ui.say(&format!(
+            None => context.ui.confirm("There is no alarm. Nothing was changed.")?,
+            // With `--quiet` too: someone who does not check the keys may lose by it.
+            Some(adopted) => context.ui.line(&format!(
                 "Accepted change {} of {}. It supersedes change {}, which this machine had seen, and is now change {}.\n\
                  Keys that were created, rotated or revoked in between are back in their earlier state. Check them.\n\
                  So are slots and tokens: what was removed in between opens the vault again\n\
@@ -432,7 +431,7 @@ fn adopt(context: &Context) -> Result<u8, Failure> {
                 path.display(),
                 adopted.superseded,
                 adopted.now
-            )),
+            ))?,
         }
     }
     Ok(code::DONE)

@@ -27,14 +27,14 @@ pub(super) fn run(
     let comparison = copies.compare(here, now)?;
     let takeover = file::plan_takeover(&comparison, names, now).map_err(|error| not_planned(error, from))?;
     if !takeover.unchanged.is_empty() {
-        context.ui.note(&nothing_to_take(&takeover.unchanged, from));
+        context.ui.confirm(&nothing_to_take(&takeover.unchanged, from))?;
     }
     if takeover.keys.is_empty() {
         return answer(context, &path, from, &takeover, None, now);
     }
     let keys = view::counted(takeover.keys.len(), "key");
     if !yes {
-        tell(context, &takeover, from, Tense::Ahead, now);
+        tell(context, &takeover, from, Tense::Ahead, now)?;
         confirm(context, yes, &format!("Take over {keys}?"))?;
     }
     let Copies { vault, access, copy, own, .. } = &mut copies;
@@ -44,7 +44,7 @@ pub(super) fn run(
         file::take_over(vault, access, &takeover, values, world).map_err(|error| Failure::of(error, &path))
     })?;
     if yes {
-        tell(context, &takeover, from, Tense::Done, now);
+        tell(context, &takeover, from, Tense::Done, now)?;
     }
     answer(context, &path, from, &takeover, Some(change), now)
 }
@@ -77,7 +77,13 @@ fn nothing_to_take(names: &[KeyName], from: &Path) -> String {
     )
 }
 
-fn tell(context: &Context, takeover: &Takeover, from: &Path, tense: Tense, now: Moment) {
+fn tell(
+    context: &Context,
+    takeover: &Takeover,
+    from: &Path,
+    tense: Tense,
+    now: Moment,
+) -> Result<(), Failure> {
     let verb = tense.pick("would take over", "took over");
     let mut lines = format!("The vault here {verb}, from {} at change {}:", from.display(), takeover.found);
     for key in &takeover.keys {
@@ -85,8 +91,9 @@ fn tell(context: &Context, takeover: &Takeover, from: &Path, tense: Tense, now: 
     }
     match tense {
         Tense::Ahead => context.ui.say(&lines),
-        Tense::Done => context.ui.note(&lines),
+        Tense::Done => context.ui.confirm(&lines)?,
     }
+    Ok(())
 }
 
 /// The changes of a key, as participles that fit before and after.
@@ -142,13 +149,13 @@ fn answer(
             "change": change,
         }))?;
     } else {
-        context.ui.note(&match change {
+        context.ui.confirm(&match change {
             Some(change) => format!(
                 "Took over {}. The vault is now at change {change}.",
                 view::counted(takeover.keys.len(), "key")
             ),
             None => "Nothing was changed.".to_owned(),
-        });
+        })?;
     }
     Ok(code::DONE)
 }

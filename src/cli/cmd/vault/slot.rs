@@ -168,9 +168,10 @@ impl AddKeyFile {
         if context.ui.json {
             context.ui.print_json(&added_json(&added, Some(&file), &serde_json::Value::Null))?;
         } else {
-            context
-                .ui
-                .note(&format!("Slot {} opens with {file}. Set KEYVAULT_KEY_FILE to its path.", added.id));
+            context.ui.confirm(&format!(
+                "Slot {} opens with {file}. Set KEYVAULT_KEY_FILE to its path.",
+                added.id
+            ))?;
         }
         Ok(code::DONE)
     }
@@ -182,10 +183,10 @@ fn add_keyring(context: &Context) -> Result<u8, Failure> {
     if context.ui.json {
         context.ui.print_json(&added_json(&added, None, &serde_json::Value::Null))?;
     } else {
-        context.ui.note(&format!(
+        context.ui.confirm(&format!(
             "Slot {} opens with this user's keyring. While the keyring is unlocked, so is the vault.",
             added.id
-        ));
+        ))?;
     }
     Ok(code::DONE)
 }
@@ -211,7 +212,7 @@ impl AddRecovery {
         if context.ui.json {
             recovery.print(context, &added_json(&added, None, &recovery.in_json()))?;
         } else {
-            context.ui.note(&format!("Slot {} opens with the recovery code.", added.id));
+            context.ui.confirm(&format!("Slot {} opens with the recovery code.", added.id))?;
             recovery.tell(context);
         }
         Ok(code::DONE)
@@ -251,11 +252,11 @@ impl Remove {
         if context.ui.json {
             context.ui.print_json(&serde_json::json!({ "slots": [json(&removed)] }))?;
         } else {
-            context.ui.note(&format!(
+            context.ui.confirm(&format!(
                 "Slot {} ({}) no longer opens this vault. Older copies still open with it.",
                 removed.id,
                 removed.kind.name()
-            ));
+            ))?;
             let left = slots.iter().filter(|slot| slot.id != removed.id && slot.kind.gives_root()).count();
             if left == 1 {
                 context.ui.warn("Only one slot with full access is left. If it is lost, so is the vault.");
@@ -287,7 +288,7 @@ impl Remove {
                 .map(|stray| serde_json::json!({ "slot": stray.slot, "kind": null, "cost": null }));
             context.ui.print_json(&serde_json::json!({ "slots": strays.collect::<Vec<_>>() }))?;
         } else {
-            context.ui.note("Every slot now belongs to the vault.");
+            context.ui.confirm("Every slot now belongs to the vault.")?;
         }
         Ok(code::DONE)
     }

@@ -28,7 +28,8 @@ pub(in crate::cli) fn about_machines() -> Vec<VaultError> {
     let alarm = |standing| TokenError::Alarm { name: name(), standing, found: 3, pinned: 7 };
     let errors = [
         TokenError::Exists(name()),
-        TokenError::Missing(name()),
+        TokenError::Missing { name: name(), near: None },
+        TokenError::Missing { name: TokenName::parse("cii").unwrap(), near: Some(name()) },
         TokenError::Revoked(name()),
         TokenError::SessionName(TokenName::parse("session/mine").unwrap()),
         TokenError::IsSession(TokenName::parse("session/1a2b3c4d").unwrap()),

@@ -22,7 +22,7 @@
 
 use std::ffi::c_int;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -76,6 +76,21 @@ pub enum PromptError {
 #[must_use]
 pub fn has_terminal() -> bool {
     open_output().is_ok()
+}
+
+/// Returns `true` if the command is told not to ask: it reads /dev/null and does not write to a terminal, as in a script
+/// or a job in the background. With any other input, `keyvault export > file` among them, it may ask.
+#[must_use]
+pub fn input_is_ruled_out() -> bool {
+    !io::stdout().is_terminal() && is_null(io::stdin())
+}
+
+/// Returns `true` if a stream is /dev/null.
+fn is_null(stream: impl AsFd) -> bool {
+    let (Ok(stream), Ok(null)) = (rustix::fs::fstat(stream), rustix::fs::stat("/dev/null")) else {
+        return false;
+    };
+    (stream.st_mode, stream.st_rdev) == (null.st_mode, null.st_rdev)
 }
 
 /// Asks for a secret of one line, which does not appear while it is typed: at most `limit` bytes.
