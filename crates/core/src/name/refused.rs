@@ -39,7 +39,7 @@ pub fn parse(text: &str) -> Result<EnvName, Refused> {
     // Python, npm and curl read some of theirs in any case.
     let upper = text.to_ascii_uppercase();
     EnvName::parse(&upper)?;
-    let matching = |rules: &[Rule]| rules.iter().any(|rule| rule.matches(&upper));
+    let matching = |rules| list(rules).any(|rule| rule.matches(&upper));
     match () {
         () if matching(RUN_CODE) => Err(Refused::RunsCode),
         () if matching(REDIRECT) => Err(Refused::Redirects),
@@ -73,14 +73,19 @@ impl Rule {
 
 /// Every rule beside those of [`EnvName`].
 pub fn rules() -> impl Iterator<Item = Rule> {
-    RUN_CODE.iter().chain(REDIRECT).chain(MOVE).copied()
+    [RUN_CODE, REDIRECT, MOVE].into_iter().flat_map(list)
 }
 
+fn list(rules: &'static str) -> impl Iterator<Item = Rule> {
+    rules.split_ascii_whitespace().map(Rule)
+}
+
+/// Rules as one text: a list of texts is one of addresses, and each start of the program would relocate a thousand of them.
 macro_rules! rules {
-    ($($text:literal)*) => { &[$(Rule($text)),*] };
+    ($($text:literal)*) => { concat!($($text, " "),*) };
 }
 
-const RUN_CODE: &[Rule] = rules! {
+const RUN_CODE: &str = rules! {
     // A name with this ending is a program, its arguments, or code that it loads, whichever tool reads it.
     "*_EXECUTABLE*" "*_COMMAND" "*_CMD" "*_WRAPPER" "*_LAUNCHER" "*_LINKER" "*_PRELOAD" "*_SHELL" "*_INTERPRETER" "*_PLUGINS"
     "*_PLUGIN_PATH" "*_PLUGIN_PATHS" "*_PLUGIN_DIR" "*_PLUGINS_DIR" "*_EXTERNAL_DIFF" "*_STARTUP_HOOKS" "*_CLASSPATH" "*_JVM_OPTIONS"
@@ -153,7 +158,7 @@ const RUN_CODE: &[Rule] = rules! {
     "LIBVA_*" "VDPAU_*" "VALGRIND_*" "TEXINPUTS" "NVIM_*" "EMACSDATA" "EMACSPATH"
 };
 
-const REDIRECT: &[Rule] = rules! {
+const REDIRECT: &str = rules! {
     // A name with this ending is a host that SDKs and package managers send credentials to, or take code from.
     "*_ENDPOINT" "*_ENDPOINTS" "*_ENDPOINT_URL*" "*_EMULATOR_HOST" "*_REGISTRY_URL" "*_REPOSITORY_URL" "*_PUBLISH_URL" "*_INDEX_URL"
     "*_MIRROR" "*_BINARY_SITE" "*_BINARY_HOST*" "*_HOST_URL" "*_CDNURL" "*_DOWNLOAD_HOST"
@@ -204,7 +209,7 @@ const REDIRECT: &[Rule] = rules! {
     "SSH_AUTH_SOCK" "SSH_AGENT_PID" "GPG_AGENT_INFO" "DBUS_*" "DISPLAY" "WAYLAND_DISPLAY" "XAUTHORITY"
 };
 
-const MOVE: &[Rule] = rules! {
+const MOVE: &str = rules! {
     // environ(7), the XDG base directories, terminfo(5), locale(7).
     "HOME" "USER" "LOGNAME" "PWD" "OLDPWD" "TMPDIR" "TMP" "TEMP" "TEMPDIR" "XDG_*" "TERMINFO*" "TERMCAP" "NLSPATH" "TZDIR"
     "MANPATH" "HOSTNAME"

@@ -151,14 +151,14 @@ impl Opening {
 
 fn connect(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     let connection = open_connection(path, opening)?;
-    set_up(connection)
+    set_up(connection, opening)
 }
 
 /// Connects to a file whose schema SQLite may not be able to read: its pages can be copied all the same.
 pub(super) fn connect_tolerant(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
     let connection = open_connection(path, opening)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
-    set_up(connection)
+    set_up(connection, opening)
 }
 
 fn open_connection(path: &Path, opening: Opening) -> Result<Connection, StoreError> {
@@ -190,14 +190,19 @@ pub(super) fn harden(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn set_up(connection: Connection) -> Result<Connection, StoreError> {
+fn set_up(connection: Connection, opening: Opening) -> Result<Connection, StoreError> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(super::PATIENCE)?;
     connection.execute_batch(
         "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; \
-         PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; \
-         PRAGMA cache_size = 48;",
+         PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;",
     )?;
+    // In pages. The way to a row is a dozen of them, and each that is kept beyond is a fresh page of memory: among 100,000 keys
+    // an `exec` of ten reads 94 pages with 24 as with 48, and takes 30 page faults less.
+    connection.execute_batch(match opening {
+        Opening::Brief => "PRAGMA cache_size = 24",
+        Opening::Shared | Opening::Immutable => "PRAGMA cache_size = 48",
+    })?;
     Ok(connection)
 }
 
