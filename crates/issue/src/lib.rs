@@ -14,6 +14,7 @@ pub mod issuer;
 pub mod record;
 pub mod set;
 pub mod standing;
+pub mod text;
 
 /// The id of an API: 16 random bytes.
 pub type ApiId = [u8; 16];
