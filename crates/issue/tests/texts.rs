@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
+use std::fmt::Write;
+
 use keyvault_core::clock::{Rng, RngError};
 use keyvault_core::crypto::SystemRng;
 use keyvault_issue::record::{Environment, Id, Mark, NUMBERS, Prefix, Proof};
@@ -20,7 +22,10 @@ fn minted() -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 #[test]
