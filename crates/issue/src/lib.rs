@@ -11,6 +11,7 @@ use keyvault_core::crypto::sha256_of;
 
 pub mod hold;
 pub mod issuer;
+pub mod query;
 pub mod record;
 pub mod set;
 pub mod standing;
