@@ -12,6 +12,8 @@ use keyvault_core::crypto::sha256_of;
 pub mod hold;
 pub mod issuer;
 pub mod query;
+pub mod quota;
+pub mod rate;
 pub mod record;
 pub mod set;
 pub mod standing;
