@@ -2,6 +2,11 @@
 //! loaded as a verifier loads them.
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+#![allow(
+    clippy::unnecessary_wraps,
+    clippy::needless_pass_by_value,
+    reason = "records have it so, and tests read better"
+)]
 
 use std::collections::BTreeMap;
 
