@@ -575,6 +575,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
 
 /// A key in words, without records.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each may hold without the others")]
 struct Model {
     is_disabled: bool,
     is_revoked: bool,
