@@ -98,7 +98,7 @@ impl<'s> Rates<'_, 's> {
         for (at, term) in self.terms.limits().iter().enumerate() {
             let cost = self.costs.of_limit(term.tag, term.limit.cost);
             // Until it is charged, the state is the one without this request.
-            let (result, present) = self.counters.rate(self.of(term), |cell| {
+            let (result, present) = self.counters.rate(self.of(term), &term.cell, |cell| {
                 (cell.check(&term.rate, cost, self.ticks), cell.state(&term.rate, self.ticks))
             });
             states.set(at, rate_state(term, present));
@@ -114,7 +114,7 @@ impl<'s> Rates<'_, 's> {
         let mut is_passing = false;
         for (at, term) in self.terms.limits().iter().enumerate() {
             let cost = self.costs.of_limit(term.tag, term.limit.cost);
-            let result = self.counters.rate(self.of(term), |cell| {
+            let result = self.counters.rate(self.of(term), &term.cell, |cell| {
                 if is_passing {
                     Ok(cell.owe(&term.rate, cost, self.ticks))
                 } else {

@@ -9,6 +9,7 @@ mod charge;
 mod counters;
 
 pub use counters::Counters;
+pub(crate) use counters::KnownCell;
 
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::{Hash, sha256, sha256_of, sha512};

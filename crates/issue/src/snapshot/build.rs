@@ -66,15 +66,17 @@ impl<'a> Interning<'a> {
 }
 
 impl Snapshot {
-    /// Builds a snapshot of all that the sets have.
+    /// Builds a snapshot of all that the sets have. Of a set without the records of its keys
+    /// ([`LoadedSet::without_keys`]) it gives no verdict, as of one that is not there.
     #[must_use]
     pub fn build(sets: &Sets) -> Self {
         let mut interning = Interning::new(sets, Vec::new(), None, ScopeSets::new());
         let mut parts = Vec::new();
         for (mark, set) in marks(sets) {
             let pages = set.map(LoadedSet::key_pages).unwrap_or_default();
+            let is_there = set.is_some() && pages.iter().all(|page| page.is_whole());
             let made = pages.iter().map(|page| interning.page(page.records()));
-            parts.push(Part { mark, pages: made.collect(), is_there: set.is_some() });
+            parts.push(Part { mark, pages: made.collect(), is_there });
         }
         let imports = Imports::of(parts.iter().flat_map(|part| imports_of(&part.pages)).collect());
         let Interning { terms, new, .. } = interning;

@@ -9,6 +9,7 @@ use keyvault_core::name::{Label, Scope};
 
 use super::entry::Fixed;
 use super::restrictions::{Asked, Restriction, Restrictions};
+use crate::decide::KnownCell;
 use crate::rate::Rate;
 use crate::record::{Environment, Id, KeyRecord, Limit, Meaning, Period, Prefix, Proof, State};
 use crate::set::Found;
@@ -45,6 +46,7 @@ pub struct RateTerm {
     /// [`limit_tag`] of the limit's name.
     pub tag: u64,
     pub counter: Counter,
+    pub(crate) cell: KnownCell,
     pub limit: Limit,
 }
 
@@ -127,6 +129,7 @@ impl Terms {
             tag: limit_tag(&limit.name),
             rate: Rate::of(&limit),
             counter,
+            cell: KnownCell::default(),
             limit,
         });
         let quotas = credential.quotas().into_iter();
