@@ -205,6 +205,14 @@ fn imported_keys_are_found_by_the_hash_of_their_whole_text() {
         KeyRecord { proof: Proof::ImportedSha512(Box::new(sha512(b"sk_old_2"))), ..key(id(2)) },
         // Its text has the form of ours, so it is looked up by id.
         KeyRecord { proof: Proof::ImportedSha256(sha256(&text(id(9)))), ..key(id(3)) },
+        // The hash that a key of ours would have.
+        KeyRecord {
+            proof: match key(id(5)).proof {
+                Proof::Own(hash) => Proof::ImportedSha256(hash),
+                other => panic!("{other:?}"),
+            },
+            ..key(id(5))
+        },
         // The first eight bytes of another one's hash.
         KeyRecord {
             proof: Proof::ImportedSha256({
@@ -213,6 +221,14 @@ fn imported_keys_are_found_by_the_hash_of_their_whole_text() {
                 hash
             }),
             ..key(id(4))
+        },
+        KeyRecord {
+            proof: Proof::ImportedSha256({
+                let mut hash = sha256(b"sk_old_4");
+                hash[8] ^= 1;
+                hash
+            }),
+            ..key(id(6))
         },
     ]);
     let counters = Counters::in_memory();
@@ -224,6 +240,8 @@ fn imported_keys_are_found_by_the_hash_of_their_whole_text() {
     assert_eq!(found(b"sk_old_2"), Some(id(2)));
     assert_eq!(found(b"sk_old_3"), None);
     assert_eq!(found(&text(id(9))), None);
+    assert_eq!(found(&text(id(5))), None);
+    assert_eq!(found(b"sk_old_4"), None, "its hash begins as one that is there");
     assert_eq!(found(&sha256(b"sk_old_1")), None, "a stolen hash opens nothing");
     assert!(!Records::has(&of([key(id(1))]), Algorithm::ImportedSha512));
 }
@@ -239,6 +257,24 @@ fn a_set_that_is_not_there_gives_no_verdict_on_its_keys() {
     let without = Snapshot::build(&shop.without_portal());
     assert_eq!(plain(&without, portals_id(1)), (Outcome::Unavailable, Some(Cause::NoSet)));
     assert_eq!(plain(&without, id(1)).0, Outcome::Valid);
+}
+
+#[test]
+fn a_key_that_is_restricted_to_paths_opens_no_path_that_servers_read_in_two_ways() {
+    let paths = Ascending::of(["/orders/*".into()]);
+    let conditions = Some(Box::new(Conditions { paths, ..Conditions::default() }));
+    let snapshot = of([KeyRecord { conditions, ..key(id(1)) }]);
+    for (path, outcome) in [
+        (Some("/orders/7"), Outcome::Valid),
+        (Some("/orders/../admin"), Outcome::Forbidden),
+        (Some("/orders/%2e%2e/admin"), Outcome::Forbidden),
+        (Some("/admin"), Outcome::Forbidden),
+        (None, Outcome::Forbidden),
+    ] {
+        let asked = Asked { path, ..Asked::default() };
+        let decision = ask(&snapshot, &Counters::in_memory(), &text(id(1)), asked, &any());
+        assert_eq!(decision.outcome, outcome, "{path:?}");
+    }
 }
 
 #[test]

@@ -330,12 +330,23 @@ fn proved_imported<'s, R: Records + ?Sized>(records: &'s R, text: &[u8]) -> Foun
     if text.is_empty() || text.len() > MAX_CREDENTIAL {
         return Found::Unknown;
     }
-    let found = records.by_hash(Algorithm::ImportedSha256, &sha256(text));
+    let found = by_hash(records, Algorithm::ImportedSha256, &sha256(text));
     if matches!(found, Found::Unknown) && records.has(Algorithm::ImportedSha512) {
         let cut: Hash = sha512(text).first_chunk().copied().unwrap_or_default();
-        return records.by_hash(Algorithm::ImportedSha512, &cut);
+        return by_hash(records, Algorithm::ImportedSha512, &cut);
     }
     found
+}
+
+/// Records that are kept elsewhere may look at a part of the hash alone, so all of it is compared here.
+fn by_hash<'s, R: Records + ?Sized>(records: &'s R, algorithm: Algorithm, hash: &Hash) -> Found<'s> {
+    match records.by_hash(algorithm, hash) {
+        Found::Known(known) if known.entry.algorithm() == algorithm && known.entry.is_proved_by(hash) => {
+            Found::Known(known)
+        }
+        Found::Known(_) => Found::Unknown,
+        other => other,
+    }
 }
 
 /// The strictest of what is said of a key, as [`crate::standing`] orders it.
