@@ -1,4 +1,4 @@
-//! All keys of an API as a verifier looks them up: immutable, 64 bytes a key and a little, shared page by page with the
+//! All keys of an API as a verifier looks them up: immutable, 82 bytes a key at a million of them, shared page by page with the
 //! next generation.
 //!
 //! ```text
