@@ -240,6 +240,33 @@ impl LoadedSet {
         self.opened.overrides.iter().flat_map(|page| page.records())
     }
 
+    /// The set without its keys' records, for a verifier that has made a [`crate::snapshot::Snapshot`] of them: it knows the
+    /// sealed texts by their hashes, and can follow. No key is found in it but those on pages that came since.
+    #[must_use]
+    pub fn without_keys(mut self) -> Self {
+        for page in &mut self.opened.keys {
+            *page = Arc::new(page.without_records());
+        }
+        self
+    }
+
+    pub(crate) fn key_pages(&self) -> &[Arc<Page<KeyRecord>>] {
+        &self.opened.keys
+    }
+
+    pub(crate) fn client_pages(&self) -> &[Arc<Page<Client>>] {
+        &self.opened.clients
+    }
+
+    pub(crate) fn override_pages(&self) -> &[Arc<Page<Override>>] {
+        &self.opened.overrides
+    }
+
+    /// The hashes of all pages of a kind: equal ones are of one text.
+    pub(crate) fn leaves(&self, kind: Kind) -> &[Hash] {
+        self.leaves.get(&kind).map(Vec::as_slice).unwrap_or_default()
+    }
+
     pub(super) fn newer_keys(&self) -> impl Iterator<Item = crate::record::Id> {
         self.opened.keys.iter().flat_map(|page| page.newer().iter().copied())
     }
