@@ -1,0 +1,361 @@
+//! The head of an HTTP/1 request as it came over the wire, held against rules that leave it one reading.
+//!
+//! hyper reads heads too, and tolerates what its caller then cannot see (hyper 1.12, httparse 1.10): a Content-Length beside
+//! a Transfer-Encoding is dropped, two equal Content-Lengths become one, lines may end in a bare LF, empty lines before the
+//! request line are skipped, and a fragment is cut off the target. A service behind the gateway may read each of these in
+//! another way. So [`guard`] stands between the socket and hyper, and hands over only heads that [`inspect`] passed, and of
+//! bodies only framing that [`chunked`] passed. It is stricter than hyper in every point, so both find the same boundaries.
+
+pub(crate) mod chunked;
+pub(crate) mod guard;
+pub(crate) mod target;
+
+use http::StatusCode;
+
+/// The reason for which a request is refused before it is looked at as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Refusal {
+    BareLineEnd,
+    RequestLine,
+    Version,
+    Connect,
+    TargetForm,
+    TargetCharacter,
+    TargetHost,
+    DotSegment,
+    EncodedSlash,
+    EncodedControl,
+    NotUtf8,
+    Encoding,
+    Fragment,
+    EmptySegment,
+    HeaderLine,
+    HeaderName,
+    HeaderAlias,
+    HeaderValue,
+    Host,
+    LengthAndEncoding,
+    ContentLength,
+    TransferEncoding,
+    HeadTooLarge,
+    TooManyHeaders,
+    HeadTimeout,
+}
+
+impl Refusal {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::HeadTooLarge | Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// A word for logs and metrics.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::BareLineEnd => "bare-line-end",
+            Self::RequestLine => "request-line",
+            Self::Version => "version",
+            Self::Connect => "connect",
+            Self::TargetForm => "target-form",
+            Self::TargetCharacter => "target-character",
+            Self::TargetHost => "target-host",
+            Self::DotSegment => "dot-segment",
+            Self::EncodedSlash => "encoded-slash",
+            Self::EncodedControl => "encoded-control",
+            Self::NotUtf8 => "not-utf8",
+            Self::Encoding => "percent-encoding",
+            Self::Fragment => "fragment",
+            Self::EmptySegment => "empty-segment",
+            Self::HeaderLine => "header-line",
+            Self::HeaderName => "header-name",
+            Self::HeaderAlias => "header-alias",
+            Self::HeaderValue => "header-value",
+            Self::Host => "host",
+            Self::LengthAndEncoding => "length-and-encoding",
+            Self::ContentLength => "content-length",
+            Self::TransferEncoding => "transfer-encoding",
+            Self::HeadTooLarge => "head-too-large",
+            Self::TooManyHeaders => "too-many-headers",
+            Self::HeadTimeout => "head-timeout",
+        }
+    }
+
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::BareLineEnd => "A line of the head does not end in CR LF.",
+            Self::RequestLine => "The request line is malformed.",
+            Self::Version => "The version is neither HTTP/1.0 nor HTTP/1.1.",
+            Self::Connect => "CONNECT is not supported.",
+            Self::TargetForm => "The target is neither a path nor an absolute URI.",
+            Self::TargetCharacter => "The target contains a character that must be percent-encoded.",
+            Self::TargetHost => "The host of the target is not that of the Host header.",
+            Self::DotSegment => "The path contains a dot segment.",
+            Self::EncodedSlash => "The path contains a backslash, or an encoded slash.",
+            Self::EncodedControl => "The path contains an encoded control character.",
+            Self::NotUtf8 => "The path is not UTF-8.",
+            Self::Encoding => "The path contains a malformed percent-encoding.",
+            Self::Fragment => "The target contains a fragment.",
+            Self::EmptySegment => "The path contains an empty segment.",
+            Self::HeaderLine => "A header line is malformed.",
+            Self::HeaderName => "A header name is malformed.",
+            Self::HeaderAlias => "A header name contains `_` or `.`.",
+            Self::HeaderValue => "A header value contains a control character.",
+            Self::Host => "There must be one Host header, with a valid host.",
+            Self::LengthAndEncoding => "Content-Length and Transfer-Encoding must not occur together.",
+            Self::ContentLength => "There may be one Content-Length header, with one number.",
+            Self::TransferEncoding => "The only supported Transfer-Encoding is `chunked`, once, in HTTP/1.1.",
+            Self::HeadTooLarge => "The head is too large.",
+            Self::TooManyHeaders => "There are too many headers.",
+            Self::HeadTimeout => "The head was not complete in time.",
+        }
+    }
+}
+
+/// The body that follows a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+    /// None; what follows depends on the service's answer. A request with a body cannot be upgraded, and its header is passed
+    /// over: some clients send it with every request (`h2c`).
+    Upgrade,
+}
+
+/// The most digits of a length: any number of them is below 2^64.
+const MAX_DIGITS: usize = 18;
+
+/// Inspects a head, which ends with its empty line.
+pub(crate) fn inspect(head: &[u8], max_headers: usize) -> Result<Framing, Refusal> {
+    let text = head.strip_suffix(b"\r\n\r\n").ok_or(Refusal::BareLineEnd)?;
+    let mut lines = Lines(Some(text));
+    let request = lines.next().ok_or(Refusal::RequestLine)??;
+    let request = RequestLine::parse(request)?;
+    let mut facts = Headers::default();
+    for (number, line) in lines.enumerate() {
+        if number >= max_headers {
+            return Err(Refusal::TooManyHeaders);
+        }
+        facts.note(line?)?;
+    }
+    let host = facts.host.ok_or(Refusal::Host)?;
+    if request.host.is_some_and(|own| !own.eq_ignore_ascii_case(host)) {
+        return Err(Refusal::TargetHost);
+    }
+    target::check(request.target)?;
+    match (facts.length, facts.is_chunked) {
+        (Some(_), true) => Err(Refusal::LengthAndEncoding),
+        (None, true) if request.is_http_10 => Err(Refusal::TransferEncoding),
+        (None | Some(0), false) if facts.upgrade => Ok(Framing::Upgrade),
+        (None, true) => Ok(Framing::Chunked),
+        (length, false) => Ok(Framing::Length(length.unwrap_or(0))),
+    }
+}
+
+/// Lines that end in CR LF, and contain neither.
+struct Lines<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<&'a [u8], Refusal>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.0.take()?;
+        let Some(at) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
+            return Some(Ok(rest));
+        };
+        let (line, end) = rest.split_at(at);
+        self.0 = end.strip_prefix(b"\r\n");
+        Some(if self.0.is_some() { Ok(line) } else { Err(Refusal::BareLineEnd) })
+    }
+}
+
+struct RequestLine<'a> {
+    /// In origin form.
+    target: &'a [u8],
+    /// That of a target in absolute form.
+    host: Option<&'a [u8]>,
+    is_http_10: bool,
+}
+
+impl<'a> RequestLine<'a> {
+    fn parse(line: &'a [u8]) -> Result<Self, Refusal> {
+        let mut parts = line.split(|byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(Refusal::RequestLine);
+        };
+        if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+            return Err(Refusal::RequestLine);
+        }
+        let is_http_10 = match version {
+            b"HTTP/1.1" => false,
+            b"HTTP/1.0" => true,
+            _ if version.starts_with(b"HTTP/") => return Err(Refusal::Version),
+            _ => return Err(Refusal::RequestLine),
+        };
+        if method == b"CONNECT" {
+            return Err(Refusal::Connect);
+        }
+        let (host, target) = match authority(target) {
+            Some(rest) => {
+                let end = rest.iter().position(|byte| *byte == b'/').ok_or(Refusal::TargetForm)?;
+                let (host, path) = rest.split_at(end);
+                (Some(host), path)
+            }
+            None => (None, target),
+        };
+        Ok(Self { target, host, is_http_10 })
+    }
+}
+
+/// What follows the scheme of an absolute URI.
+fn authority(target: &[u8]) -> Option<&[u8]> {
+    [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })
+}
+
+#[derive(Default)]
+struct Headers<'a> {
+    host: Option<&'a [u8]>,
+    length: Option<u64>,
+    is_chunked: bool,
+    upgrade: bool,
+}
+
+impl<'a> Headers<'a> {
+    fn note(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
+        let (name, value) = header(line)?;
+        // The length tells most headers apart from those that matter.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                if self.host.is_some() || !is_host(value) {
+                    return Err(Refusal::Host);
+                }
+                self.host = Some(value);
+            }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                if self.length.is_some() {
+                    return Err(Refusal::ContentLength);
+                }
+                self.length = Some(number(value).ok_or(Refusal::ContentLength)?);
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal::TransferEncoding);
+                }
+                self.is_chunked = true;
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+}
+
+/// Name and value of a header line, without the white space around the value.
+pub(crate) fn header(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+    let at = line.iter().position(|byte| *byte == b':').ok_or(Refusal::HeaderLine)?;
+    let (name, value) = line.split_at(at);
+    if name.is_empty() {
+        return Err(Refusal::HeaderLine);
+    }
+    for byte in name {
+        match byte {
+            // Services that hand headers over as variables (CGI, WSGI, Rack, PHP) take these for `-`.
+            b'_' | b'.' => return Err(Refusal::HeaderAlias),
+            byte if is_token(*byte) => (),
+            // White space before the colon, and a line that continues the one above.
+            b' ' | b'\t' => return Err(Refusal::HeaderLine),
+            _ => return Err(Refusal::HeaderName),
+        }
+    }
+    let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii();
+    if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        return Err(Refusal::HeaderValue);
+    }
+    Ok((name, value))
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > MAX_DIGITS {
+        return None;
+    }
+    value.iter().try_fold(0_u64, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
+    })
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets, each with or without a port.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host.strip_prefix(b"[") {
+        Some(rest) => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+            let (address, port) = rest.split_at(end);
+            if !address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')) {
+                return false;
+            }
+            (address, port.strip_prefix(b"]").unwrap_or_default())
+        }
+        None => {
+            let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
+            let (name, port) = host.split_at(end);
+            if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+                return false;
+            }
+            (name, port)
+        }
+    };
+    let is_port = |digits: &[u8]| (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    !name.is_empty() && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))
+}
+
+/// RFC 9110 §5.6.2.
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(lines: &str) -> Result<Framing, Refusal> {
+        inspect(format!("{lines}\r\n\r\n").as_bytes(), 10)
+    }
+
+    #[test]
+    fn a_head_tells_the_framing_of_the_body() {
+        for (headers, framing) in [
+            ("", Framing::Length(0)),
+            ("\r\nContent-Length: 12", Framing::Length(12)),
+            ("\r\ncontent-length:000", Framing::Length(0)),
+            ("\r\nTransfer-Encoding: Chunked", Framing::Chunked),
+            ("\r\nConnection: upgrade\r\nUpgrade: websocket", Framing::Upgrade),
+        ] {
+            assert_eq!(of(&format!("POST /a HTTP/1.1\r\nHost: a:80{headers}")), Ok(framing), "{headers}");
+        }
+        assert_eq!(of("GET http://A.example/x HTTP/1.1\r\nHost: a.Example"), Ok(Framing::Length(0)));
+        assert_eq!(of("GET / HTTP/1.0\r\nHost: [::1]:8080\r\nX: caf\u{e9}\ta"), Ok(Framing::Length(0)));
+    }
+
+    #[test]
+    fn hosts_that_two_readers_could_read_in_two_ways_are_refused() {
+        for host in [
+            "", ":80", "a b", "a/b", "a@b", "a:80:80", "a:", "a:x", "[::1", "[]", "[::1]x", "a,b", "a\\b",
+            "a%41", "a:123456",
+        ] {
+            assert_eq!(of(&format!("GET / HTTP/1.1\r\nHost: {host}")), Err(Refusal::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn there_are_no_more_headers_than_allowed() {
+        let head = |headers| format!("GET / HTTP/1.1\r\nHost: a{}", "\r\nA: b".repeat(headers));
+        assert!(of(&head(9)).is_ok());
+        assert_eq!(of(&head(10)), Err(Refusal::TooManyHeaders));
+    }
+}

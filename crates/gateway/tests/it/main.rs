@@ -1,0 +1,9 @@
+//! The gateway over real sockets, with a service behind it that records every byte.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+
+mod forwarding;
+mod harness;
+mod smuggling;
+mod streaming;
+mod verdicts;
