@@ -11,9 +11,13 @@ use keyvault_core::crypto::sha256_of;
 
 pub mod hold;
 pub mod issuer;
+pub mod query;
+pub mod quota;
+pub mod rate;
 pub mod record;
 pub mod set;
 pub mod standing;
+pub mod text;
 
 /// The id of an API: 16 random bytes.
 pub type ApiId = [u8; 16];

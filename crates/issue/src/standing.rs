@@ -57,7 +57,7 @@ pub enum Standing {
 }
 
 /// A limit counts the requests of one key, or of all keys of a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Counter {
     Key,
     Client,

@@ -4,10 +4,14 @@ use std::fmt;
 
 use borsh::io::{self, Read};
 use borsh::{BorshDeserialize, BorshSerialize};
+use keyvault_core::recipe::base62;
 
 /// Length of the id of a key or a client, in characters.
 pub const ID_LEN: usize = 12;
 const MARK_LEN: usize = 2;
+const NUMBER_LEN: usize = ID_LEN - MARK_LEN;
+/// How many ids a set can have.
+pub const NUMBERS: u64 = 62_u64.pow(10);
 
 /// Two base62 characters that the owner gave to one set, and never to another: every id of the set begins with them, so
 /// that no set can have a record under another set's id.
@@ -40,7 +44,17 @@ impl Id {
         text.as_bytes().try_into().ok().and_then(Self::of)
     }
 
-    fn of(bytes: [u8; ID_LEN]) -> Option<Self> {
+    /// The id of a set by its number; `None` from 62^10 on.
+    #[must_use]
+    pub fn of_number(mark: Mark, number: u64) -> Option<Self> {
+        let [first, second] = mark.0;
+        let mut id = [first, second, b'0', b'0', b'0', b'0', b'0', b'0', b'0', b'0', b'0', b'0'];
+        let digits = id.get_mut(MARK_LEN..)?;
+        digits.copy_from_slice(&base62::<NUMBER_LEN>(u128::from(number)));
+        (number < NUMBERS).then_some(Self(id))
+    }
+
+    pub(crate) fn of(bytes: [u8; ID_LEN]) -> Option<Self> {
         bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
     }
 
@@ -112,6 +126,11 @@ mod tests {
         assert_eq!(number("ab0000000000"), Some(0));
         assert_eq!(number("ab000000001z"), Some(62 + 61));
         assert_eq!(number("abzzzzzzzzzz"), Some(62_u64.pow(10) - 1));
+        for text in ["ab0000000000", "ab000000001z", "zzzzzzzzzzzz"] {
+            let id = Id::parse(text);
+            assert_eq!(id.and_then(|id| Id::of_number(id.mark(), id.number())), id, "{text}");
+        }
+        assert_eq!(Mark::parse("ab").and_then(|mark| Id::of_number(mark, NUMBERS)), None);
         for wrong in ["ab000000000", "ab00000000000", "ab0000000-00", "abé000000000"] {
             assert_eq!(number(wrong), None, "{wrong}");
         }

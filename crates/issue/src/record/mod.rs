@@ -18,7 +18,7 @@ pub use api::{
 };
 pub use ascending::{Ascending, Sorted};
 pub use client::Client;
-pub use id::{ID_LEN, Id, Mark};
+pub use id::{ID_LEN, Id, Mark, NUMBERS};
 pub use key::{Environment, KeyRecord, Proof, Replaced};
 pub use limit::{Conditions, Limit, Network, Period, Quota};
 pub use name::NamedKey;

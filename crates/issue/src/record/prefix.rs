@@ -19,9 +19,23 @@ impl Prefix {
     pub fn parse(text: &str) -> Option<Self> {
         let mut prefix = Self { len: u8::try_from(text.len()).ok()?, bytes: [0; MAX_PREFIX] };
         prefix.bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let fits = text.bytes().all(inside) && !text.starts_with('_') && !text.ends_with('_');
-        fits.then_some(prefix)
+        Self::is_valid(text.as_bytes()).then_some(prefix)
+    }
+
+    fn is_valid(text: &[u8]) -> bool {
+        let inside = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        text.len() <= MAX_PREFIX
+            && text.iter().all(inside)
+            && !text.starts_with(b"_")
+            && !text.ends_with(b"_")
+    }
+
+    /// The text, if it can begin a key of ours: a prefix that is not empty.
+    pub(crate) fn check(text: &[u8]) -> Option<&str> {
+        if text.is_empty() || !Self::is_valid(text) {
+            return None;
+        }
+        std::str::from_utf8(text).ok()
     }
 
     #[must_use]
