@@ -74,6 +74,7 @@ mod masked_writers;
 mod names;
 mod nested_exec;
 mod old_hosts;
+mod panics;
 mod passwd;
 mod permissions;
 mod phrasing;

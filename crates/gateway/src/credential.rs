@@ -133,7 +133,7 @@ mod tests {
         let encoded = key.replace('_', "%5F");
         for query in [
             format!("x={key}"),
-            format!("{key}"),
+            key.clone(),
             format!("a=b&x=Bearer+{encoded}&c"),
             "a&API_KEY=x".to_owned(),
             "access%5Ftoken=x".to_owned(),

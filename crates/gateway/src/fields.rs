@@ -3,6 +3,9 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
+use keyvault_core::name::Scope;
+use keyvault_issue::query::Query;
+
 use crate::answer::Problem;
 use crate::config::{Cors, Route};
 use crate::headers::value;
@@ -22,7 +25,7 @@ pub(crate) fn no_key() -> Problem {
 }
 
 /// The answer to a request that its verdict refuses. Only one who proved to have the key learns why.
-pub(crate) fn refused(verdict: &Verdict, scope: Option<&str>) -> Problem {
+pub(crate) fn refused(verdict: &Verdict, needs: &Query) -> Problem {
     let (status, detail) = match verdict.outcome {
         Outcome::Valid | Outcome::NotFound => (StatusCode::UNAUTHORIZED, "The key is not accepted."),
         Outcome::Disabled => (StatusCode::UNAUTHORIZED, "The key is disabled."),
@@ -45,8 +48,10 @@ pub(crate) fn refused(verdict: &Verdict, scope: Option<&str>) -> Problem {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if verdict.outcome == Outcome::InsufficientPermissions {
-        let scope = scope.unwrap_or_default();
-        let challenge = format!("Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"{scope}\"");
+        // RFC 6750 has a list of scopes here, and no alternatives: all that the requirement names.
+        let scopes: Vec<&str> = needs.scopes().into_iter().map(Scope::as_str).collect();
+        let scopes = scopes.join(" ");
+        let challenge = format!("Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"{scopes}\"");
         headers.insert(header::WWW_AUTHENTICATE, value(&challenge));
     }
     if let Some(after) = verdict.retry_after {

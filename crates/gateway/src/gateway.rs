@@ -68,7 +68,7 @@ impl Fixed {
 
 impl Gateway {
     /// Starts the workers. When this returns, connections are accepted.
-    pub fn start(mut config: Config, judge: Arc<dyn Judge>, log: Log) -> Result<Self, StartError> {
+    pub fn start(mut config: Config, judge: &Arc<dyn Judge>, log: Log) -> Result<Self, StartError> {
         let fixed = Fixed::of(&config);
         let log = Arc::new(if config.access_log { log } else { Log::none() });
         let mut sockets = BTreeMap::new();
@@ -88,7 +88,7 @@ impl Gateway {
         let (orders, receiver) = watch::channel(Order { state, drains: false, sockets: Arc::new(sockets) });
         let metrics: Vec<Arc<Metrics>> = (0..fixed.workers).map(|_| Arc::default()).collect();
         let admin_service =
-            Admin { judge: Arc::clone(&judge), metrics: Arc::new(metrics.clone()), log: Arc::clone(&log) };
+            Admin { judge: Arc::clone(judge), metrics: Arc::new(metrics.clone()), log: Arc::clone(&log) };
         let admin_address = admin.as_ref().map(|(address, _)| *address);
         let mut admin = admin.and_then(|(_, socket)| Some((admin_service, socket?)));
         let mut workers = Vec::new();
@@ -96,7 +96,7 @@ impl Gateway {
             let worker = Worker {
                 number,
                 orders: receiver.clone(),
-                judge: Arc::clone(&judge),
+                judge: Arc::clone(judge),
                 log: Arc::clone(&log),
                 metrics,
                 open: Arc::default(),

@@ -77,7 +77,9 @@ pub(crate) fn strip_identity(headers: &mut HeaderMap) {
         OF_A_PROXY.contains(&name) || OF_A_PROXY_BEGIN.iter().any(|begin| name.starts_with(begin))
     };
     let names: Vec<HeaderName> = headers.keys().filter(|name| is_of_proxy(name.as_str())).cloned().collect();
-    names.iter().for_each(|name| drop(headers.remove(name)));
+    for name in &names {
+        headers.remove(name);
+    }
 }
 
 /// Trailers that say something about framing, routing, or identity, which must be known before the body.

@@ -15,6 +15,7 @@ mod config;
 mod credential;
 mod error;
 mod exchange;
+mod explain;
 mod fields;
 mod gateway;
 mod head;

@@ -194,7 +194,7 @@ impl Client {
         let verdict = match (&route.access, key) {
             (Access::Public, _) => None,
             (Access::Key { .. }, None) => return Err(fields::no_key().into()),
-            (Access::Key { scope }, Some(credential)) => {
+            (Access::Key { needs }, Some(credential)) => {
                 let asked = Asked {
                     credential,
                     network: self.peer.ip().to_canonical(),
@@ -207,7 +207,7 @@ impl Client {
                 exchange.outcome = Some(verdict.outcome);
                 exchange.key.clone_from(&verdict.key);
                 if verdict.outcome != Outcome::Valid {
-                    return Err(fields::refused(&verdict, scope.as_deref()).into());
+                    return Err(fields::refused(&verdict, needs).into());
                 }
                 Some(verdict)
             }

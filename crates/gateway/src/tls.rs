@@ -19,7 +19,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn fault(path: &Path, what: impl ToString) -> StartError {
+fn fault(path: &Path, what: impl std::fmt::Display) -> StartError {
     StartError::Tls { path: path.to_owned(), what: what.to_string() }
 }
 

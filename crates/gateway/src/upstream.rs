@@ -306,13 +306,11 @@ impl Body for Upload {
                 Err(error) => return Some(Err(io::Error::other(error))),
             };
             let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-            match own.left.checked_sub(length) {
-                Some(left) => own.left = left,
-                None => {
-                    own.too_long.store(true, Ordering::Relaxed);
-                    return Some(Err(io::Error::other("the body is too long")));
-                }
-            }
+            let Some(left) = own.left.checked_sub(length) else {
+                own.too_long.store(true, Ordering::Relaxed);
+                return Some(Err(io::Error::other("the body is too long")));
+            };
+            own.left = left;
             Some(Ok(without_framing(frame)))
         })
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Uri};
 use jiff::Timestamp;
+use keyvault_issue::query::Query;
 use toml_edit::Document;
 
 pub use reader::Fault;
@@ -118,7 +119,7 @@ pub(crate) enum Access {
     /// Without a key.
     Public,
     /// With a key, and with one that has these scopes.
-    Key { scope: Option<String> },
+    Key { needs: Query },
 }
 
 #[derive(Debug)]
@@ -182,11 +183,11 @@ fn read(fields: Fields<'_>) -> Option<Config> {
     let bounds = bounds(fields.get("bounds").and_then(|value| value.table()));
     let named = fields.required("upstream").and_then(|value| value.table());
     let named = named.map(|table| table.all()).unwrap_or_default();
-    let names: Vec<String> = named.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let known: Vec<String> = named.iter().map(|(name, _)| (*name).to_owned()).collect();
     let upstreams: Vec<_> =
         named.into_iter().filter_map(|(name, value)| read_upstream(name, &value)).collect();
     let routes = fields.required("route").map(|value| value.tables()).unwrap_or_default();
-    let routes: Vec<_> = routes.into_iter().filter_map(|fields| route(fields, &names)).collect();
+    let routes: Vec<_> = routes.into_iter().filter_map(|fields| route(fields, &known)).collect();
     for (at, (route, line)) in routes.iter().enumerate() {
         for (other, ..) in routes.iter().take(at) {
             let both = route.methods.iter().find(|method| other.methods.contains(method));
@@ -333,9 +334,10 @@ fn route(fields: Fields<'_>, upstreams: &[String]) -> Option<(Route, usize)> {
             place.ok_or_else(|| format!("names no upstream: there is no `[upstream.{text}]`"))
         })
     });
-    let scope = fields.get("scope").and_then(|value| value.text()).map(str::to_owned);
+    let parse = |text: &str| Query::parse(text).map_err(|error| error.to_string());
+    let needs = fields.get("scope").and_then(|value| value.parsed(parse));
     let public = fields.get("public").and_then(|value| value.boolean()).unwrap_or(false);
-    if public && scope.is_some() {
+    if public && fields.get("scope").is_some() {
         fields.fault("public", "excludes `scope`");
     }
     let costs = fields.get("cost").and_then(|value| value.table()).map(|table| table.all());
@@ -350,7 +352,8 @@ fn route(fields: Fields<'_>, upstreams: &[String]) -> Option<(Route, usize)> {
     let deprecation = fields.get("deprecation").and_then(|value| value.table()).map(deprecation);
     let line = fields.line;
     fields.end();
-    let access = if public { Access::Public } else { Access::Key { scope } };
+    let access =
+        if public { Access::Public } else { Access::Key { needs: needs.unwrap_or_else(Query::any) } };
     let route = Route {
         name,
         template: template?,

@@ -115,7 +115,7 @@ pub(crate) struct Guard<S> {
     /// Bytes of an unfinished head that contain no end of it.
     searched: usize,
     next: Next,
-    timer: Option<Pin<Box<Sleep>>>,
+    sleep: Option<Pin<Box<Sleep>>>,
     timed: Timed,
     drained: usize,
 }
@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             passed: 0,
             searched: 0,
             next: Next::Head,
-            timer: None,
+            sleep: None,
             timed: Timed::Nothing,
             drained: 0,
         };
@@ -292,16 +292,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         let until = Instant::now() + time;
         // A head's time runs from its first byte, and a body's from the last piece. A body that was not asked for while the
         // service had enough of it has not been waited for.
-        let overslept = |timer: &Pin<Box<Sleep>>| timer.deadline() + Duration::from_secs(1) < Instant::now();
-        if self.timed != timed || timed == Timed::Body && self.timer.as_ref().is_some_and(overslept) {
+        let overslept = |sleep: &Pin<Box<Sleep>>| sleep.deadline() + Duration::from_secs(1) < Instant::now();
+        if self.timed != timed || timed == Timed::Body && self.sleep.as_ref().is_some_and(overslept) {
             self.timed = timed;
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(until),
-                None => self.timer = Some(Box::pin(tokio::time::sleep_until(until))),
+            match &mut self.sleep {
+                Some(sleep) => sleep.as_mut().reset(until),
+                None => self.sleep = Some(Box::pin(tokio::time::sleep_until(until))),
             }
         }
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(cx),
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().poll(cx),
             None => Poll::Pending,
         }
     }

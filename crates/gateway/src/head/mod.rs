@@ -292,23 +292,20 @@ fn number(value: &[u8]) -> Option<u64> {
 
 /// A name, an IPv4 address, or an IPv6 address in brackets, each with or without a port.
 fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host.strip_prefix(b"[") {
-        Some(rest) => {
-            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
-            let (address, port) = rest.split_at(end);
-            if !address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')) {
-                return false;
-            }
-            (address, port.strip_prefix(b"]").unwrap_or_default())
+    let (name, port) = if let Some(rest) = host.strip_prefix(b"[") {
+        let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+        let (address, port) = rest.split_at(end);
+        if !address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')) {
+            return false;
         }
-        None => {
-            let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
-            let (name, port) = host.split_at(end);
-            if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
-                return false;
-            }
-            (name, port)
+        (address, port.strip_prefix(b"]").unwrap_or_default())
+    } else {
+        let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
+        let (name, port) = host.split_at(end);
+        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+            return false;
         }
+        (name, port)
     };
     let is_port = |digits: &[u8]| (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     !name.is_empty() && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port))

@@ -160,6 +160,7 @@ pub(crate) fn raw_service(
     (address, recorded)
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "other answers end the connection")]
 pub(crate) fn ok(_: &str) -> Option<Vec<u8>> {
     Some(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
 }
@@ -212,9 +213,8 @@ impl World {
     pub(crate) fn start(config: &str) -> Self {
         let config = Config::parse(config).unwrap_or_else(|faults| panic!("{faults:?}"));
         let (judge, log) = (Arc::new(TestJudge::default()), Lines::default());
-        let gateway =
-            Gateway::start(config, Arc::clone(&judge) as Arc<dyn Judge>, Log::to(Box::new(log.clone())))
-                .unwrap();
+        let own: Arc<dyn Judge> = Arc::clone(&judge) as _;
+        let gateway = Gateway::start(config, &own, Log::to(Box::new(log.clone()))).unwrap();
         let address = gateway.addresses()[0];
         Self { gateway, address, judge, log }
     }

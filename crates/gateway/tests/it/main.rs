@@ -6,4 +6,5 @@ mod forwarding;
 mod harness;
 mod smuggling;
 mod streaming;
+mod tls;
 mod verdicts;
