@@ -9,6 +9,7 @@
 
 use keyvault_core::crypto::sha256_of;
 
+pub mod decide;
 pub mod hold;
 pub mod issuer;
 pub mod query;
@@ -16,6 +17,7 @@ pub mod quota;
 pub mod rate;
 pub mod record;
 pub mod set;
+pub mod snapshot;
 pub mod standing;
 pub mod text;
 

@@ -104,6 +104,12 @@ impl RateCell {
         rate.pass(self.ahead(now), cost).map(|(_, state)| state)
     }
 
+    /// The state without another request.
+    #[must_use]
+    pub fn state(&self, rate: &Rate, ticks: u64) -> RateState {
+        rate.state(self.ahead(parts(ticks)).min(rate.tolerance))
+    }
+
     /// Charges a request, if it passes. Between threads the charges are exact: each is made against all that were before.
     pub fn charge(&self, rate: &Rate, cost: u32, ticks: u64) -> Result<RateState, Refused> {
         let now = parts(ticks);

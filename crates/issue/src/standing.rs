@@ -31,6 +31,14 @@ pub enum Lookup<'a> {
     Unknown,
 }
 
+/// A set, by the mark of its ids.
+pub(crate) enum Place<'a> {
+    Owners,
+    Issuers(&'a IssuerEntry, &'a LoadedSet),
+    Unavailable,
+    Unknown,
+}
+
 /// A key in its set.
 #[derive(Debug)]
 pub struct Credential<'a> {
@@ -95,36 +103,64 @@ impl Sets {
         self.issuers.values()
     }
 
+    pub fn holds(&self) -> &[HoldLog] {
+        &self.holds
+    }
+
     /// Looks an id up, in the set that its mark names and in no other.
     #[must_use]
     pub fn find(&self, id: &Id) -> Lookup<'_> {
-        let Some(api) = self.owner.api() else { return Lookup::Unknown };
-        if id.mark() == api.mark {
-            let Found::Record(key) = self.owner.key(id) else { return Lookup::Unknown };
-            let (client, fixed) = match key.client.map(|client| self.owner.client(&client)) {
-                None => (None, Standing::Active),
-                Some(Found::Record(client)) => (Some(client), Standing::Active),
-                Some(_) => (None, Standing::Refused(Beyond::Client)),
-            };
-            return Lookup::Key(Credential { sets: self, key, client, issuer: None, fixed }.judged());
-        }
-        let Some(entry) = api.issuers.iter().find(|entry| entry.mark == id.mark()) else {
-            return Lookup::Unknown;
-        };
-        let Some(set) = self.issuers.get(&id.mark()) else {
-            let is_over = entry.state == IssuerState::Ended;
-            return if is_over { Lookup::Unknown } else { Lookup::Unavailable };
+        let set = match self.place(id.mark()) {
+            Place::Owners => &self.owner,
+            Place::Issuers(_, set) => set,
+            Place::Unavailable => return Lookup::Unavailable,
+            Place::Unknown => return Lookup::Unknown,
         };
         let Found::Record(key) = set.key(id) else { return Lookup::Unknown };
-        let (client, fixed) = match issuer::admit(key, entry, &self.owner, set) {
+        self.credential(key).map_or(Lookup::Unknown, |credential| Lookup::Key(credential.judged()))
+    }
+
+    /// The set that ids with a mark are in.
+    pub(crate) fn place(&self, mark: Mark) -> Place<'_> {
+        let Some(api) = self.owner.api() else { return Place::Unknown };
+        if mark == api.mark {
+            return Place::Owners;
+        }
+        let Some(entry) = api.issuers.iter().find(|entry| entry.mark == mark) else { return Place::Unknown };
+        match self.issuers.get(&mark) {
+            Some(set) => Place::Issuers(entry, set),
+            None if entry.state == IssuerState::Ended => Place::Unknown,
+            None => Place::Unavailable,
+        }
+    }
+
+    /// A record of one of the sets with what holds for it beside its own state and the word on its id: bounds, client.
+    pub(crate) fn credential<'a>(&'a self, key: &'a KeyRecord) -> Option<Credential<'a>> {
+        let (issuer, admitted) = match self.place(key.id.mark()) {
+            Place::Owners => {
+                let found = key.client.map(|client| self.owner.client(&client));
+                let admitted = match found {
+                    None => Ok(None),
+                    Some(Found::Record(client)) => Ok(Some(client)),
+                    Some(_) => Err(Beyond::Client),
+                };
+                (None, admitted)
+            }
+            Place::Issuers(entry, set) => (Some(entry), issuer::admit(key, entry, &self.owner, set)),
+            Place::Unavailable | Place::Unknown => return None,
+        };
+        let (client, mut fixed) = match admitted {
             Ok(client) => (client, Standing::Active),
             Err(beyond) => (None, Standing::Refused(beyond)),
         };
-        Lookup::Key(Credential { sets: self, key, client, issuer: Some(entry), fixed }.judged())
+        if let Some(client) = client {
+            fixed = fixed.max(of_state(&client.state)).max(self.above(&client.id));
+        }
+        Some(Credential { sets: self, key, client, issuer, fixed })
     }
 
     /// The owner's word on an id, and that of holds.
-    fn above(&self, id: &Id) -> Standing {
+    pub(crate) fn above(&self, id: &Id) -> Standing {
         let own = match self.owner.r#override(id) {
             Found::Record(found) => of_state(&found.state),
             // One that narrows in a way that this version does not know is not passed over.
@@ -134,6 +170,11 @@ impl Sets {
         let held = self.holds.iter().any(|log| log.held(id).is_some());
         own.max(if held { Standing::Held } else { Standing::Active })
     }
+}
+
+/// A key by its own record alone.
+pub(crate) fn of_key(key: &KeyRecord) -> Standing {
+    of_state(&key.state).max(if key.decoy { Standing::Decoy } else { Standing::Active })
 }
 
 fn of_state(state: &State) -> Standing {
@@ -146,12 +187,13 @@ fn of_state(state: &State) -> Standing {
 
 impl<'a> Credential<'a> {
     fn judged(mut self) -> Self {
-        let decoy = if self.key.decoy { Standing::Decoy } else { Standing::Active };
-        self.fixed = self.fixed.max(of_state(&self.key.state)).max(self.sets.above(&self.key.id)).max(decoy);
-        if let Some(client) = self.client {
-            self.fixed = self.fixed.max(of_state(&client.state)).max(self.sets.above(&client.id));
-        }
+        self.fixed = self.fixed.max(of_key(self.key)).max(self.sets.above(&self.key.id));
         self
+    }
+
+    /// Without what depends on the time.
+    pub(crate) fn fixed(&self) -> Standing {
+        self.fixed
     }
 
     #[must_use]

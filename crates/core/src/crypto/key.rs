@@ -151,6 +151,12 @@ pub fn sha256_of(parts: &[&[u8]]) -> Hash {
     to_array(context.finish().as_ref())
 }
 
+/// SHA-512 of the bytes: of keys that another system hashed.
+#[must_use]
+pub fn sha512(bytes: &[u8]) -> [u8; 64] {
+    digest::digest(&digest::SHA512, bytes).as_ref().try_into().unwrap_or([0; 64])
+}
+
 fn extract(ikm: &[u8], salt: &[u8]) -> hkdf::Prk {
     hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(ikm)
 }

@@ -14,6 +14,7 @@ mod vectors;
 
 pub use key::{
     DIGEST_LEN, Digest, HASH_LEN, Hash, KEY_LEN, MAC_LEN, Mac, SealingKey, hkdf_sha256, sha256, sha256_of,
+    sha512,
 };
 pub use passphrase_kdf::{Cost, CostError, KdfError, argon2id, calibrate};
 pub use seal::{OpenError, open, seal};

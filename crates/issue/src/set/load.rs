@@ -240,6 +240,33 @@ impl LoadedSet {
         self.opened.overrides.iter().flat_map(|page| page.records())
     }
 
+    /// The set without its keys' records, for a verifier that has made a [`crate::snapshot::Snapshot`] of them: it knows the
+    /// sealed texts by their hashes, and can follow. No key is found in it but those on pages that came since.
+    #[must_use]
+    pub fn without_keys(mut self) -> Self {
+        for page in &mut self.opened.keys {
+            *page = Arc::new(page.without_records());
+        }
+        self
+    }
+
+    pub(crate) fn key_pages(&self) -> &[Arc<Page<KeyRecord>>] {
+        &self.opened.keys
+    }
+
+    pub(crate) fn client_pages(&self) -> &[Arc<Page<Client>>] {
+        &self.opened.clients
+    }
+
+    pub(crate) fn override_pages(&self) -> &[Arc<Page<Override>>] {
+        &self.opened.overrides
+    }
+
+    /// True if two generations have the same pages of what all keys depend on.
+    pub(crate) fn has_api_and_words_of(&self, other: &Self) -> bool {
+        is_shared(&self.opened.api, &other.opened.api) && is_shared(&self.opened.words, &other.opened.words)
+    }
+
     pub(super) fn newer_keys(&self) -> impl Iterator<Item = crate::record::Id> {
         self.opened.keys.iter().flat_map(|page| page.newer().iter().copied())
     }
@@ -296,6 +323,10 @@ impl Opened {
             Kind::Names => sum(&self.names),
         }
     }
+}
+
+fn is_shared<T: Record>(pages: &Pages<T>, others: &Pages<T>) -> bool {
+    pages.len() == others.len() && pages.iter().zip(others).all(|(page, other)| Arc::ptr_eq(page, other))
 }
 
 /// Puts a page where it belongs; says how many records it has.

@@ -53,6 +53,8 @@ pub struct Page<T: Record> {
     newer: Box<[T::Key]>,
     /// How many records are none, or not of this page or set.
     unreadable: u32,
+    /// How many records are not kept, because a snapshot has them.
+    dropped: u32,
 }
 
 /// The result of looking a key up.
@@ -87,7 +89,17 @@ impl<T: Record> Page<T> {
     /// All records, those that are refused as well.
     pub(super) fn count(&self) -> u32 {
         let known = self.records.len() + self.newer.len();
-        u32::try_from(known).unwrap_or(u32::MAX).saturating_add(self.unreadable)
+        u32::try_from(known).unwrap_or(u32::MAX).saturating_add(self.unreadable).saturating_add(self.dropped)
+    }
+
+    pub(crate) fn without_records(&self) -> Self {
+        let dropped = self.count().saturating_sub(self.unreadable);
+        Self { records: Box::default(), newer: Box::default(), unreadable: self.unreadable, dropped }
+    }
+
+    /// True if all its records are there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.dropped == 0
     }
 
     pub(super) fn find(&self, key: &T::Key) -> Found<'_, T> {
@@ -138,7 +150,7 @@ impl<T: Record> Page<T> {
                 records.push(record);
             }
         }
-        rest.is_empty().then(|| Self { records: records.into(), newer: newer.into(), unreadable })
+        rest.is_empty().then(|| Self { records: records.into(), newer: newer.into(), unreadable, dropped: 0 })
     }
 }
 

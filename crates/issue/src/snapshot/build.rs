@@ -1,0 +1,241 @@
+//! Making a snapshot of all sets, and of another one and what changed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::entry::{Entry, Fixed};
+use super::imports::{At, Imports};
+use super::terms::{Terms, encode_common, model};
+use super::{EntryPage, Part, Snapshot};
+use crate::record::{Id, IssuerState, KeyRecord, Mark, Record};
+use crate::set::{LoadedSet, Page};
+use crate::standing::{Sets, of_key};
+
+/// More terms than at the last whole build are left behind by edits at first; then it is time for a whole one.
+const SPARE_TERMS: usize = 1024;
+
+/// A delta cannot lead there: the sets have to be loaded and the snapshot built whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the snapshot has to be built of whole sets")]
+pub struct LoadWhole;
+
+/// The entry of a record, without its place among terms.
+pub(super) fn entry(sets: &Sets, key: &KeyRecord, terms: u32) -> Entry {
+    Entry::of(key, Fixed::of(of_key(key)), Fixed::of(sets.above(&key.id)), terms)
+}
+
+/// The terms of records, each once.
+struct Interning<'a> {
+    sets: &'a Sets,
+    terms: Vec<Arc<Terms>>,
+    /// Those of the snapshot before.
+    known: Option<&'a HashMap<Box<[u8]>, u32>>,
+    new: HashMap<Box<[u8]>, u32>,
+    buffer: Vec<u8>,
+}
+
+impl Interning<'_> {
+    fn place(&mut self, key: &KeyRecord) -> Option<u32> {
+        encode_common(key, &mut self.buffer);
+        let known = self.known.and_then(|known| known.get(&*self.buffer));
+        if let Some(place) = known.or_else(|| self.new.get(&*self.buffer)) {
+            return Some(*place);
+        }
+        let place = u32::try_from(self.terms.len()).ok()?;
+        self.terms.push(Arc::new(Terms::of(self.sets, model(key)?)?));
+        self.new.insert(self.buffer.as_slice().into(), place);
+        Some(place)
+    }
+
+    fn page(&mut self, records: &[&KeyRecord]) -> EntryPage {
+        let entries = records.iter().filter_map(|key| Some(entry(self.sets, key, self.place(key)?)));
+        EntryPage::of(entries.collect())
+    }
+}
+
+impl Snapshot {
+    /// Builds a snapshot of all that the sets have.
+    #[must_use]
+    pub fn build(sets: &Sets) -> Self {
+        let mut interning =
+            Interning { sets, terms: Vec::new(), known: None, new: HashMap::new(), buffer: Vec::new() };
+        let mut parts = Vec::new();
+        for (mark, set) in marks(sets) {
+            let pages = set.map(LoadedSet::key_pages).unwrap_or_default();
+            let made = pages.iter().map(|page| {
+                let records: Vec<_> = page.records().iter().collect();
+                Arc::new(interning.page(&records))
+            });
+            parts.push(Part { mark, pages: made.collect(), is_there: set.is_some() });
+        }
+        let imports = Imports::of(parts.iter().flat_map(|part| imports_of(&part.pages)).collect());
+        let Interning { terms, new, .. } = interning;
+        Self {
+            parts,
+            built_terms: terms.len(),
+            terms: terms.into(),
+            interned: Arc::new(new),
+            imports,
+            headers: headers(sets),
+        }
+    }
+
+    /// The snapshot of the next generation of the sets. `before` are those that this one was built of; with both, only what
+    /// changed is looked at. `before` and the unchanged pages of `next` may be without the records of keys
+    /// ([`LoadedSet::without_keys`]).
+    ///
+    /// A changed scope, role, or bound changes the terms of all keys; a changed client, those of its own. Issuers that come or
+    /// go, and sets with more or fewer pages, need a whole build.
+    pub fn follow(&self, before: &Sets, next: &Sets) -> Result<Self, LoadWhole> {
+        if headers(before) != self.headers {
+            return Err(LoadWhole);
+        }
+        let (old, new) = (marks(before), marks(next));
+        let is_same = |left: &(Mark, Option<&LoadedSet>), right: &(Mark, Option<&LoadedSet>)| {
+            let pages = |set: Option<&LoadedSet>| set.map(|set| set.key_pages().len());
+            left.0 == right.0 && pages(left.1) == pages(right.1)
+        };
+        if old.len() != new.len() || !old.iter().zip(&new).all(|(left, right)| is_same(left, right)) {
+            return Err(LoadWhole);
+        }
+        let judged_anew = Self::changed_clients_and_above(before, next, &old, &new);
+        let terms = self.terms_of(next, before, &judged_anew)?;
+        let mut interning = Interning {
+            sets: next,
+            terms,
+            known: Some(&self.interned),
+            new: HashMap::new(),
+            buffer: Vec::new(),
+        };
+        let mut snapshot = self.clone();
+        let (mut left, mut came) = (Vec::new(), Vec::new());
+        let sets = old.iter().zip(&new).zip(&mut snapshot.parts);
+        for ((old, new), part) in sets {
+            let (Some(old), Some(set)) = (old.1, new.1) else { continue };
+            let pages = old.key_pages().iter().zip(set.key_pages()).zip(&mut part.pages);
+            for (at, ((old, new), place)) in pages.enumerate() {
+                if Arc::ptr_eq(old, new) {
+                    continue;
+                }
+                if !new.is_whole() {
+                    return Err(LoadWhole);
+                }
+                let records: Vec<_> = new.records().iter().collect();
+                left.extend(imports_of_page(at, place));
+                *place = Arc::new(interning.page(&records));
+                came.extend(imports_of_page(at, place));
+            }
+        }
+        snapshot.judge_above(next, &judged_anew);
+        snapshot.imports.change(&left, &came);
+        let Interning { terms, new, .. } = interning;
+        if terms.len() > self.built_terms * 2 + SPARE_TERMS {
+            return Err(LoadWhole);
+        }
+        if !new.is_empty() {
+            let mut interned = HashMap::clone(&self.interned);
+            interned.extend(new);
+            snapshot.interned = Arc::new(interned);
+        }
+        snapshot.terms = terms.into();
+        snapshot.headers = headers(next);
+        Ok(snapshot)
+    }
+
+    /// Ids of clients whose records changed, and of keys and clients that the owner or a hold says something else of.
+    fn changed_clients_and_above(
+        before: &Sets,
+        next: &Sets,
+        old: &[(Mark, Option<&LoadedSet>)],
+        new: &[(Mark, Option<&LoadedSet>)],
+    ) -> BTreeSet<Id> {
+        let mut changed = BTreeSet::new();
+        for ((_, old), (_, new)) in old.iter().zip(new) {
+            let (old, new) = (old.map(LoadedSet::client_pages), new.map(LoadedSet::client_pages));
+            changed.extend(on_changed_pages(old.unwrap_or_default(), new.unwrap_or_default()));
+        }
+        let (old, new) = (before.owner().override_pages(), next.owner().override_pages());
+        changed.extend(on_changed_pages(old, new));
+        let held = |sets: &Sets| -> BTreeSet<Id> {
+            sets.holds().iter().flat_map(|log| log.all().map(|(id, _)| *id)).collect()
+        };
+        changed.extend(held(before).symmetric_difference(&held(next)));
+        changed
+    }
+
+    fn terms_of(
+        &self,
+        next: &Sets,
+        before: &Sets,
+        changed: &BTreeSet<Id>,
+    ) -> Result<Vec<Arc<Terms>>, LoadWhole> {
+        let all = !next.owner().has_api_and_words_of(before.owner());
+        let is_stale =
+            |terms: &Terms| all || terms.model.client.is_some_and(|client| changed.contains(&client));
+        let made = self.terms.iter().map(|terms| {
+            if !is_stale(terms) {
+                return Ok(Arc::clone(terms));
+            }
+            Terms::of(next, terms.model.clone()).map(Arc::new).ok_or(LoadWhole)
+        });
+        made.collect()
+    }
+
+    /// Asks again what owner and holds say of some keys.
+    fn judge_above(&mut self, sets: &Sets, changed: &BTreeSet<Id>) {
+        for id in changed {
+            let Some(part) = self.parts.iter_mut().find(|part| part.mark == id.mark()) else { continue };
+            let Some(found) = part.find(id) else { continue };
+            let judged = found.with_above(Fixed::of(sets.above(id)));
+            let mask = u64::try_from(part.pages.len().saturating_sub(1)).unwrap_or(0);
+            let at = usize::try_from(id.number() & mask).unwrap_or(0);
+            if let Some(place) = part.pages.get_mut(at) {
+                let others = place.entries.iter().cloned();
+                let entries = others.map(|entry| if entry.id == *id { judged.clone() } else { entry });
+                *place = Arc::new(EntryPage::of(entries.collect()));
+            }
+        }
+    }
+}
+
+/// The marks of an API in order, with their sets as far as they are there. An issuer that was taken away with its keys has
+/// none.
+fn marks(sets: &Sets) -> Vec<(Mark, Option<&LoadedSet>)> {
+    let Some(api) = sets.owner().api() else { return Vec::new() };
+    let issuers = api.issuers.iter().filter_map(|entry| {
+        let set = sets.issuers().find(|set| set.mark() == Some(entry.mark));
+        (set.is_some() || entry.state != IssuerState::Ended).then_some((entry.mark, set))
+    });
+    let mut marks: Vec<_> = issuers.chain([(api.mark, Some(sets.owner()))]).collect();
+    marks.sort_unstable_by_key(|(mark, _)| *mark);
+    marks
+}
+
+fn headers(sets: &Sets) -> Vec<[u8; 32]> {
+    let owners = sets.owner().header().hash();
+    [owners].into_iter().chain(sets.issuers().map(|set| set.header().hash())).collect()
+}
+
+fn on_changed_pages<T: Record<Key = Id>>(old: &[Arc<Page<T>>], new: &[Arc<Page<T>>]) -> Vec<Id> {
+    let is_shared = |at: usize, page: &Arc<Page<T>>, others: &[Arc<Page<T>>]| {
+        old.len() == new.len() && others.get(at).is_some_and(|other| Arc::ptr_eq(page, other))
+    };
+    let changed = |pages: &[Arc<Page<T>>], others: &[Arc<Page<T>>]| -> Vec<Id> {
+        let pages = pages.iter().enumerate().filter(|(at, page)| !is_shared(*at, page, others));
+        let ids = pages.flat_map(|(_, page)| {
+            let newer = page.newer().iter().copied();
+            page.records().iter().map(Record::key).chain(newer).collect::<Vec<_>>()
+        });
+        ids.collect()
+    };
+    [changed(old, new), changed(new, old)].concat()
+}
+
+fn imports_of(pages: &[Arc<EntryPage>]) -> Vec<At> {
+    pages.iter().enumerate().flat_map(|(at, page)| imports_of_page(at, page)).collect()
+}
+
+fn imports_of_page(at: usize, page: &EntryPage) -> Vec<At> {
+    let entries = page.entries.iter().enumerate();
+    entries.filter_map(|(place, entry)| At::of(entry, at, place)).collect()
+}
