@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         say("error: a part of the gateway stopped because of an internal error")
     }));
     let done = match Cli::parse().command {
-        Command::Run { config } => run(&config, Log::to(Box::new(stdout())), &say),
+        Command::Run { config } => run(&config, Log::to(Box::new(stdout())), say),
         Command::Check { config, method, path } => check(&config, &method, path.as_deref()),
     };
     match done {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use http::Method;
+use keyvault_issue::query::Query;
 
 use crate::config::{Access, Config};
 use crate::head::target;
@@ -52,13 +53,12 @@ impl Config {
         if has_empty_segment && !route.empty_segments {
             return writeln!(text, "  refused: 400 empty-segment: The path contains an empty segment.");
         }
-        match &route.access {
-            Access::Public => writeln!(text, "  key: none")?,
-            Access::Key { needs } if needs.to_string().is_empty() => {
-                writeln!(text, "  key: any that is valid")?
-            }
-            Access::Key { needs } => writeln!(text, "  key: with the scopes {needs}")?,
-        }
+        let key = match &route.access {
+            Access::Public => "none".to_owned(),
+            Access::Key { needs } if *needs == Query::any() => "any that is valid".to_owned(),
+            Access::Key { needs } => format!("with the scopes {needs}"),
+        };
+        writeln!(text, "  key: {key}")?;
         for (limit, cost) in &route.costs {
             writeln!(text, "  cost: {cost} of limit `{limit}`")?;
         }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::keys::Keys;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::state::State;
@@ -67,6 +68,12 @@ impl Fixed {
 }
 
 impl Gateway {
+    /// Starts a gateway that follows the vault of its configuration. `tell` gets lines for the operator.
+    pub fn open(config: Config, log: Log, tell: fn(&str)) -> Result<Self, StartError> {
+        let judge: Arc<dyn Judge> = Keys::start(&config, Box::new(tell))?;
+        Self::start(config, &judge, log)
+    }
+
     /// Starts the workers. When this returns, connections are accepted.
     pub fn start(mut config: Config, judge: &Arc<dyn Judge>, log: Log) -> Result<Self, StartError> {
         let fixed = Fixed::of(&config);

@@ -1,7 +1,6 @@
 //! The program: a configuration from a file, signals, and the end.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,9 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::gateway::Gateway;
-use crate::keys::Keys;
 use crate::log::Log;
-use crate::verdict::Judge;
 
 /// Reads the configuration at `path`.
 pub fn read_config(path: &Path) -> Result<Config, StartError> {
@@ -22,18 +19,20 @@ pub fn read_config(path: &Path) -> Result<Config, StartError> {
 
 /// Runs a gateway until SIGTERM or SIGINT. SIGHUP has it read its configuration again; one that is not usable changes
 /// nothing. `tell` gets lines for the operator.
-pub fn run(path: &Path, log: Log, tell: &(dyn Fn(&str) + Sync)) -> Result<(), StartError> {
+pub fn run(path: &Path, log: Log, tell: fn(&str)) -> Result<(), StartError> {
     let config = read_config(path)?;
     let runtime = Builder::new_current_thread().enable_io().build().map_err(StartError::Worker)?;
     // Before the gateway is up, so that no signal is missed.
     let signals = runtime.block_on(async {
         let of = |kind| signal(kind).map_err(StartError::Worker);
-        Ok::<_, StartError>((of(SignalKind::hangup())?, of(SignalKind::terminate())?, of(SignalKind::interrupt())?))
+        Ok::<_, StartError>((
+            of(SignalKind::hangup())?,
+            of(SignalKind::terminate())?,
+            of(SignalKind::interrupt())?,
+        ))
     })?;
     let (mut hangup, mut terminate, mut interrupt) = signals;
-    let keys = Keys::start(&config)?;
-    let judge: Arc<dyn Judge> = keys;
-    let gateway = Gateway::start(config, &judge, log)?;
+    let gateway = Gateway::open(config, log, tell)?;
     for address in gateway.addresses() {
         tell(&format!("listening on {address}"));
     }

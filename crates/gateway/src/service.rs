@@ -146,7 +146,7 @@ impl Client {
         };
         exchange.route = state.names.get(place).cloned();
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let judged = self.judge(state, (place, route), request, exchange, has_key_in_query).await;
+        let judged = self.judge(state, route, request, exchange, has_key_in_query).await;
         // A page that may ask may also read why it is refused.
         match judged {
             Ok(mut answer) => {
@@ -163,7 +163,7 @@ impl Client {
     async fn judge(
         &self,
         state: &State,
-        (place, route): (usize, &Route),
+        route: &Route,
         request: Request<Incoming>,
         exchange: &mut Exchange,
         has_key_in_query: bool,
@@ -201,7 +201,8 @@ impl Client {
                     origin: request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok()),
                     method: request.method().as_str(),
                     path,
-                    route: place,
+                    needs,
+                    costs: &route.charged,
                 };
                 let verdict = self.judge.decide(&asked);
                 exchange.outcome = Some(verdict.outcome);

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyvault_issue::decide::Costs;
+use keyvault_issue::query::Query;
+
 /// Decides about keys. The gateway keeps no verdict: it asks for each request.
 pub trait Judge: Send + Sync {
     /// Decides on a request, and charges its cost if it is allowed.
@@ -24,8 +27,8 @@ pub struct Asked<'a> {
     pub origin: Option<&'a str>,
     pub method: &'a str,
     pub path: &'a str,
-    /// The number of its route, in the order of the configuration. A route names the scopes and costs.
-    pub route: usize,
+    pub needs: &'a Query,
+    pub costs: &'a Costs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Uri};
 use jiff::Timestamp;
+use keyvault_core::name::Label;
+use keyvault_issue::decide::Costs;
 use keyvault_issue::query::Query;
 use toml_edit::Document;
 
@@ -103,8 +105,9 @@ pub(crate) struct Route {
     /// The place of its upstream in [`Config::upstreams`].
     pub(crate) upstream: usize,
     pub(crate) access: Access,
-    /// By the names of limits.
+    /// By the names of limits, for people.
     pub(crate) costs: BTreeMap<String, u32>,
+    pub(crate) charged: Costs,
     pub(crate) body: u64,
     /// Of the whole exchange.
     pub(crate) total_time: Option<Duration>,
@@ -340,10 +343,20 @@ fn route(fields: Fields<'_>, upstreams: &[String]) -> Option<(Route, usize)> {
     if public && fields.get("scope").is_some() {
         fields.fault("public", "excludes `scope`");
     }
-    let costs = fields.get("cost").and_then(|value| value.table()).map(|table| table.all());
-    let costs =
-        costs.into_iter().flatten().filter_map(|(name, value)| Some((name.to_owned(), value.number()?)));
-    let costs = costs.collect();
+    let (mut costs, mut charged) = (BTreeMap::new(), Costs::default());
+    for (name, value) in
+        fields.get("cost").and_then(|value| value.table()).map(|table| table.all()).into_iter().flatten()
+    {
+        let Some(cost) = value.number() else { continue };
+        match Label::parse(name) {
+            Ok(limit) => charged = charged.with_limit(&limit, cost),
+            Err(error) => value.fault(error.to_string()),
+        }
+        costs.insert(name.to_owned(), cost);
+    }
+    if let Some(cost) = fields.get("quota-cost").and_then(|value| value.number()) {
+        charged = charged.with_quota(cost.into());
+    }
     let body = fields.get("body").and_then(|value| value.size()).unwrap_or(1 << 20);
     let total_time = fields.get("total-time").and_then(|value| value.duration());
     let empty_segments = fields.get("empty-segments").and_then(|value| value.boolean()).unwrap_or(false);
@@ -361,6 +374,7 @@ fn route(fields: Fields<'_>, upstreams: &[String]) -> Option<(Route, usize)> {
         upstream: upstream?,
         access,
         costs,
+        charged,
         body,
         total_time,
         empty_segments,

@@ -4,6 +4,8 @@
 
 mod forwarding;
 mod harness;
+mod keys;
+mod owner;
 mod smuggling;
 mod streaming;
 mod tls;
