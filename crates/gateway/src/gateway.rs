@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -37,6 +38,7 @@ struct Fixed {
     api: Option<String>,
     admin: Option<SocketAddr>,
     access_log: bool,
+    unconfirmed: Duration,
 }
 
 impl Fixed {
@@ -49,6 +51,7 @@ impl Fixed {
             api: config.api.clone(),
             admin: config.admin,
             access_log: config.access_log,
+            unconfirmed: config.unconfirmed,
         }
     }
 
@@ -61,6 +64,7 @@ impl Fixed {
             (self.api == other.api, "api"),
             (self.admin == other.admin, "admin"),
             (self.access_log == other.access_log, "access-log"),
+            (self.unconfirmed == other.unconfirmed, "unconfirmed"),
         ]
         .into_iter()
         .find_map(|(same, name)| (!same).then_some(name))

@@ -6,6 +6,7 @@ mod forwarding;
 mod harness;
 mod keys;
 mod owner;
+mod program;
 mod smuggling;
 mod streaming;
 mod tls;
