@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
@@ -256,6 +256,12 @@ impl Client {
         let time = ends.map_or(upstream.answer_time, |ends| {
             upstream.answer_time.min(ends.saturating_duration_since(Instant::now()))
         });
+        if parts.version == Version::HTTP_11 {
+            let seen = self.seen.clone();
+            hyper::ext::on_informational(&mut forwarded, move |interim| {
+                send_interim(&seen, interim.status(), interim.headers().clone())
+            });
+        }
         let sent = timeout(time, pool.send(forwarded, upgrades)).await;
         let failed = |failure| {
             let problem =
@@ -338,6 +344,21 @@ fn origin_form(uri: &Uri) -> Result<Uri, Box<Problem>> {
         let refusal = Refusal::TargetForm;
         Problem::new(refusal.status(), refusal.word(), refusal.sentence()).closing().into()
     })
+}
+
+/// Passes an interim answer on, but for 100: the client's body is asked for from here.
+fn send_interim(seen: &Seen, status: StatusCode, mut map: HeaderMap) {
+    if status == StatusCode::CONTINUE || !headers::strip_hop_by_hop(&mut map) {
+        return;
+    }
+    let mut head = format!("HTTP/1.1 {status}\r\n").into_bytes();
+    for (name, value) in &map {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    seen.interim(&head);
 }
 
 fn strip_answer(map: &mut HeaderMap) -> Result<(), Box<Problem>> {

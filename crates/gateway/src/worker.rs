@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -44,7 +45,7 @@ pub(crate) struct Order {
     pub(crate) sockets: Arc<BTreeMap<SocketAddr, Vec<TcpListener>>>,
 }
 
-/// What every connection of a worker shares.
+/// A worker, and all that its connections share.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) number: usize,
@@ -80,17 +81,12 @@ impl Worker {
         let mut accepting: BTreeMap<SocketAddr, JoinHandle<()>> = BTreeMap::new();
         loop {
             let order = self.orders.borrow_and_update().clone();
-            let wanted: Vec<SocketAddr> = order.state.listeners.iter().map(|(address, _)| *address).collect();
-            accepting.retain(|address, task| {
-                let stays = wanted.contains(address) && !order.drains;
-                if !stays {
-                    task.abort();
-                }
-                stays
-            });
             if order.drains {
                 break;
             }
+            let wanted: Vec<SocketAddr> = order.state.listeners.iter().map(|(address, _)| *address).collect();
+            // A task sees by itself that its address is no longer wanted.
+            accepting.retain(|address, _| wanted.contains(address));
             for address in wanted {
                 let socket =
                     order.sockets.get(&address).and_then(|all| all.get(self.number)?.try_clone().ok());
@@ -105,6 +101,9 @@ impl Worker {
                 break;
             }
         }
+        for task in accepting.into_values() {
+            let _ = task.await;
+        }
         let longest = self.orders.borrow().state.bounds.drain_time;
         let drained = async {
             while self.open.load(Ordering::Relaxed) > 0 {
@@ -114,21 +113,34 @@ impl Worker {
         let _ = timeout(longest, drained).await;
     }
 
-    async fn accept(self, address: SocketAddr, socket: TcpListener) {
+    async fn accept(mut self, address: SocketAddr, socket: TcpListener) {
         let Ok(listener) = tokio::net::TcpListener::from_std(socket) else { return };
+        let mut orders = self.orders.clone();
+        let is_over = |order: &Order| {
+            order.drains || !order.state.listeners.iter().any(|(listener, _)| *listener == address)
+        };
         loop {
-            match listener.accept().await {
-                Ok((socket, peer)) => {
-                    let most = self.orders.borrow().state.bounds.connections;
-                    let place = Open::claim(&self.open);
-                    if self.open.load(Ordering::Relaxed) <= most {
-                        self.metrics.connection();
-                        tokio::spawn(self.clone().connection(address, socket, peer, place));
-                    }
-                }
-                // No descriptor is left, for example. Connections that end give some back.
-                Err(_) => sleep(Duration::from_millis(20)).await,
+            tokio::select! {
+                accepted = listener.accept() => self.accepted(address, accepted).await,
+                () = async { drop(orders.wait_for(is_over).await) } => break,
             }
+        }
+        // The kernel would reset connections that wait here, though another process may listen already.
+        while let Poll::Ready(accepted @ Ok(_)) =
+            std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await
+        {
+            self.accepted(address, accepted).await;
+        }
+    }
+
+    async fn accepted(&mut self, address: SocketAddr, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        // No descriptor is left, for example. Connections that end give some back.
+        let Ok((socket, peer)) = accepted else { return sleep(Duration::from_millis(20)).await };
+        let most = self.orders.borrow().state.bounds.connections;
+        let place = Open::claim(&self.open);
+        if self.open.load(Ordering::Relaxed) <= most {
+            self.metrics.connection();
+            tokio::spawn(self.clone().connection(address, socket, peer, place));
         }
     }
 
@@ -199,13 +211,17 @@ impl Worker {
             _ = connection.as_mut() => return,
             () = ends => (),
         }
-        connection.as_mut().graceful_shutdown();
-        if seen.is_idle() {
-            let _ = timeout(LAST_CHANCE, connection.as_mut()).await;
-            if seen.is_idle() {
-                return;
+        // hyper would close a connection that has not had a request, though its client has just been accepted.
+        let begun = async {
+            while seen.is_fresh() {
+                sleep(Duration::from_millis(5)).await;
             }
+        };
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = timeout(LAST_CHANCE, begun) => (),
         }
+        connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
 }

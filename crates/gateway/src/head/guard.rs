@@ -19,6 +19,8 @@ const PIECE: usize = 8192;
 /// Handed to hyper in place of a head that is refused, so that the answer goes its ordinary way. The service recognizes it by
 /// its number and looks at nothing of it.
 const INSTEAD: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+/// Bytes of interim answers that wait for the socket; more are dropped, as any of them may be.
+const MAX_INTERIM: usize = 16_384;
 /// After a refusal so much of the client's bytes is read and dropped before the socket is closed: a socket that is closed
 /// with bytes unread resets the connection, and the client may lose the answer.
 const DRAINED: usize = 65_536;
@@ -54,6 +56,8 @@ struct Shared {
     /// True once the framing of a body turned out to be wrong.
     broken: bool,
     upgraded: Option<bool>,
+    /// Interim answers (1xx) to the request in progress, as they go over the wire.
+    interim: BytesMut,
     /// Reads wait for an answer, or for the decision on an upgrade.
     waiting: Option<Waker>,
 }
@@ -77,6 +81,16 @@ impl Seen {
         wake(shared);
     }
 
+    /// Sends an interim answer ahead of the answer to the request in progress. hyper has no way to write one, so it goes past
+    /// hyper.
+    pub(crate) fn interim(&self, head: &[u8]) {
+        let mut shared = self.lock();
+        if shared.interim.len() + head.len() <= MAX_INTERIM {
+            shared.interim.extend_from_slice(head);
+        }
+        wake(shared);
+    }
+
     /// The decision on the upgrade that the last head asked for.
     pub(crate) fn upgrade(&self, upgraded: bool) {
         let mut shared = self.lock();
@@ -88,8 +102,13 @@ impl Seen {
         self.lock().broken
     }
 
+    /// True until the first head has come.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.lock().heads == 0
+    }
+
     /// True while no request is in progress.
-    pub(crate) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         let shared = self.lock();
         shared.heads == shared.answered
     }
@@ -118,6 +137,8 @@ pub(crate) struct Guard<S> {
     sleep: Option<Pin<Box<Sleep>>>,
     timed: Timed,
     drained: usize,
+    /// True if hyper has written everything that it had.
+    is_flushed: bool,
 }
 
 /// The content behind the bytes that have passed.
@@ -157,8 +178,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             sleep: None,
             timed: Timed::Nothing,
             drained: 0,
+            is_flushed: true,
         };
         (guard, seen)
+    }
+
+    /// Writes interim answers, where no answer is in the middle.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut shared = self.seen.lock();
+        // An answer before the one in progress may not be written whole.
+        while !shared.interim.is_empty() && self.is_flushed {
+            let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &shared.interim))?;
+            shared.interim.advance(written);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Hands over as much as has passed.
@@ -167,8 +200,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         out.put_slice(self.read.get(..length).unwrap_or_default());
         self.read.advance(length);
         self.passed -= length;
-        if self.read.is_empty() && self.read.capacity() > 4 * PIECE {
-            // A large head or body is no reason to keep its memory while the connection idles.
+        if self.read.is_empty() {
+            // A connection that idles keeps no memory here.
             self.read = BytesMut::new();
         }
     }
@@ -328,9 +361,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 self.seen.lock().waiting = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            // The time to idle begins with the end of the answer.
-            Next::Head => self.seen.lock().waiting = Some(cx.waker().clone()),
-            Next::Length(_) | Next::Chunked(_) | Next::Tunnel => (),
+            // The time to idle begins with the end of the answer, and interim answers are written from here.
+            Next::Head | Next::Length(_) | Next::Chunked(_) => {
+                self.seen.lock().waiting = Some(cx.waker().clone());
+            }
+            Next::Tunnel => (),
         }
         if let Poll::Ready(filled) = self.poll_fill(cx)? {
             if !filled {
@@ -374,6 +409,9 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let guard = self.get_mut();
+        if guard.poll_interim(cx)?.is_ready() {
+            let _ = Pin::new(&mut guard.socket).poll_flush(cx)?;
+        }
         loop {
             if guard.passed > 0 {
                 guard.hand_over(out);
@@ -388,11 +426,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
+        let guard = self.get_mut();
+        ready!(guard.poll_interim(cx))?;
+        guard.is_flushed = false;
+        Pin::new(&mut guard.socket).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+        let guard = self.get_mut();
+        // hyper flushes when it has nothing left to write.
+        guard.is_flushed = true;
+        Pin::new(&mut guard.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -422,6 +466,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bufs)
+        let guard = self.get_mut();
+        ready!(guard.poll_interim(cx))?;
+        guard.is_flushed = false;
+        Pin::new(&mut guard.socket).poll_write_vectored(cx, bufs)
     }
 }

@@ -211,7 +211,7 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-/// What follows the scheme of an absolute URI.
+/// The part of an absolute URI that follows its scheme.
 fn authority(target: &[u8]) -> Option<&[u8]> {
     [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;

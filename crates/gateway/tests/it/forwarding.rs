@@ -1,4 +1,4 @@
-//! What passes, and what does not, in both directions.
+//! Requests and answers on their way: parts that pass, and parts that do not.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -278,4 +278,36 @@ fn draining_ends_requests_that_have_begun_and_accepts_no_more() {
     assert_eq!(client.answer().status, 200);
     assert_eq!(idle.rest(), b"");
     draining.join().unwrap();
+}
+
+#[test]
+fn a_second_gateway_takes_over_without_a_refused_connection() {
+    let (upstream, _) = service(ok);
+    let first = World::start(&config(upstream, ANY));
+    let address = first.address;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let load: Vec<_> = (0..2)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let mut answered = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let mut client = crate::harness::Client::to(address);
+                    client.send(get("/").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+                    assert_eq!(client.answer().status, 200);
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    let second = World::start(&config(upstream, ANY).replace("127.0.0.1:0", &address.to_string()));
+    std::thread::sleep(Duration::from_millis(100));
+    first.gateway.drain();
+    std::thread::sleep(Duration::from_millis(100));
+    stop.store(true, Ordering::Relaxed);
+    for thread in load {
+        assert!(thread.join().unwrap() > 10);
+    }
+    drop(second);
 }

@@ -144,3 +144,84 @@ fn a_client_that_is_too_slow_with_its_head_is_answered_and_closed() {
     assert_eq!(idle.rest(), b"");
     assert!(began.elapsed() > Duration::from_millis(200) && began.elapsed() < Duration::from_secs(3));
 }
+
+#[test]
+fn interim_answers_reach_the_client_before_the_answer() {
+    let (upstream, _) = service(|_| {
+        let early = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n";
+        Some([early.as_bytes(), &ok("").unwrap()].concat())
+    });
+    let world = World::start(&config(upstream, ANY));
+    let mut client = world.connect();
+    for _ in 0..2 {
+        client.send(get("/"));
+        let early = client.head();
+        assert_eq!(early.head, "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n");
+        assert_eq!(client.answer().text(), "ok");
+    }
+    client.send(get("/").replace("HTTP/1.1", "HTTP/1.0"));
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn a_client_that_waits_for_it_is_told_to_go_on_with_its_body() {
+    let (upstream, recorded) = service(ok);
+    let world = World::start(&config(upstream, ANY));
+    let mut client = world.connect();
+    let head = format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    );
+    client.send(&head);
+    assert_eq!(client.head().status, 100);
+    client.send("body");
+    assert_eq!(client.answer().status, 200);
+    assert!(recorded.text().ends_with("body") && !recorded.text().contains("expect"));
+    // One whose request is refused is not.
+    client.send(head.replace(KEY, "unknown"));
+    assert_eq!(client.answer().status, 401);
+}
+
+#[test]
+fn requests_that_come_at_once_are_answered_in_their_order() {
+    let (upstream, recorded) = service(|request| {
+        let target = request.split(' ').nth(1)?;
+        Some(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}", target.len()).into_bytes())
+    });
+    let world = World::start(&config(upstream, ANY));
+    let mut client = world.connect();
+    let targets: Vec<String> = (0..50).map(|number| format!("/{number}")).collect();
+    let requests: String = targets.iter().map(|target| get(target)).collect();
+    client.send(format!("{requests}GET /../ HTTP/1.1\r\nHost: a\r\n\r\n{}", get("/beyond")));
+    for target in &targets {
+        assert_eq!(client.answer().text(), *target);
+    }
+    assert_eq!(client.answer().problem(), "dot-segment");
+    assert_eq!(client.rest(), b"");
+    assert!(!recorded.text().contains("beyond"));
+}
+
+#[test]
+fn a_head_or_a_crowd_beyond_its_bound_is_refused() {
+    let (upstream, _) = service(ok);
+    let bounds = "[bounds]\nhead = \"2KiB\"\nheaders = 8\nconnections = 3\n";
+    let world = World::start(&config(upstream, &format!("{ANY}{bounds}")));
+    let padded = |header: &str| get("/").replace("\r\n\r\n", &format!("\r\n{header}\r\n"));
+    assert_eq!(world.ask(&padded(&format!("X: {}\r\n", "a".repeat(3000)))).problem(), "head-too-large");
+    assert_eq!(world.ask(&padded(&"X: a\r\n".repeat(9))).problem(), "too-many-headers");
+    let mut endless = world.connect();
+    endless.send(get("/").replace("\r\n\r\n", &format!("\r\nX: {}", "a".repeat(5000))));
+    assert_eq!(endless.answer().status, 431);
+    drop(endless);
+    crate::harness::until(|| {
+        let mut all: Vec<_> = (0..3).map(|_| world.connect()).collect();
+        all.iter_mut().for_each(|client| client.send(get("/")));
+        // Those of before may not have ended.
+        all.iter_mut().all(|client| client.at_least(1).starts_with(b"HTTP/1.1 200"))
+            && world.connect().rest().is_empty()
+    });
+    crate::harness::until(|| {
+        let mut client = world.connect();
+        client.send(get("/"));
+        client.at_least(1).starts_with(b"HTTP/1.1 200")
+    });
+}
