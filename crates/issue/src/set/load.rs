@@ -262,9 +262,9 @@ impl LoadedSet {
         &self.opened.overrides
     }
 
-    /// True if two generations have the same pages of what all keys depend on.
-    pub(crate) fn has_api_and_words_of(&self, other: &Self) -> bool {
-        is_shared(&self.opened.api, &other.opened.api) && is_shared(&self.opened.words, &other.opened.words)
+    /// The hashes of all pages of a kind: equal ones are of one text.
+    pub(crate) fn leaves(&self, kind: Kind) -> &[Hash] {
+        self.leaves.get(&kind).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub(super) fn newer_keys(&self) -> impl Iterator<Item = crate::record::Id> {
@@ -323,10 +323,6 @@ impl Opened {
             Kind::Names => sum(&self.names),
         }
     }
-}
-
-fn is_shared<T: Record>(pages: &Pages<T>, others: &Pages<T>) -> bool {
-    pages.len() == others.len() && pages.iter().zip(others).all(|(page, other)| Arc::ptr_eq(page, other))
 }
 
 /// Puts a page where it belongs; says how many records it has.

@@ -3,12 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use keyvault_core::crypto::Hash;
+
 use super::entry::{Entry, Fixed};
 use super::imports::{At, Imports};
 use super::terms::{Terms, encode_common, model};
 use super::{EntryPage, Part, Snapshot};
 use crate::record::{Id, IssuerState, KeyRecord, Mark, Record};
-use crate::set::{LoadedSet, Page};
+use crate::set::{Kind, LoadedSet, Page};
 use crate::standing::{Sets, of_key};
 
 /// More terms than at the last whole build are left behind by edits at first; then it is time for a whole one.
@@ -112,9 +114,10 @@ impl Snapshot {
         let sets = old.iter().zip(&new).zip(&mut snapshot.parts);
         for ((old, new), part) in sets {
             let (Some(old), Some(set)) = (old.1, new.1) else { continue };
-            let pages = old.key_pages().iter().zip(set.key_pages()).zip(&mut part.pages);
-            for (at, ((old, new), place)) in pages.enumerate() {
-                if Arc::ptr_eq(old, new) {
+            let leaves = old.leaves(Kind::Keys).iter().zip(set.leaves(Kind::Keys));
+            let pages = leaves.zip(set.key_pages()).zip(&mut part.pages);
+            for (at, (((before, now), new), place)) in pages.enumerate() {
+                if before == now {
                     continue;
                 }
                 if !new.is_whole() {
@@ -151,11 +154,13 @@ impl Snapshot {
     ) -> BTreeSet<Id> {
         let mut changed = BTreeSet::new();
         for ((_, old), (_, new)) in old.iter().zip(new) {
-            let (old, new) = (old.map(LoadedSet::client_pages), new.map(LoadedSet::client_pages));
-            changed.extend(on_changed_pages(old.unwrap_or_default(), new.unwrap_or_default()));
+            let (Some(old), Some(new)) = (old, new) else { continue };
+            let leaves = (old.leaves(Kind::Clients), new.leaves(Kind::Clients));
+            changed.extend(on_changed_pages(leaves, old.client_pages(), new.client_pages()));
         }
-        let (old, new) = (before.owner().override_pages(), next.owner().override_pages());
-        changed.extend(on_changed_pages(old, new));
+        let (old, new) = (before.owner(), next.owner());
+        let leaves = (old.leaves(Kind::Overrides), new.leaves(Kind::Overrides));
+        changed.extend(on_changed_pages(leaves, old.override_pages(), new.override_pages()));
         let held = |sets: &Sets| -> BTreeSet<Id> {
             sets.holds().iter().flat_map(|log| log.all().map(|(id, _)| *id)).collect()
         };
@@ -169,7 +174,8 @@ impl Snapshot {
         before: &Sets,
         changed: &BTreeSet<Id>,
     ) -> Result<Vec<Arc<Terms>>, LoadWhole> {
-        let all = !next.owner().has_api_and_words_of(before.owner());
+        let is_other = |kind| next.owner().leaves(kind) != before.owner().leaves(kind);
+        let all = is_other(Kind::Api) || is_other(Kind::Words);
         let is_stale =
             |terms: &Terms| all || terms.model.client.is_some_and(|client| changed.contains(&client));
         let made = self.terms.iter().map(|terms| {
@@ -211,24 +217,27 @@ fn marks(sets: &Sets) -> Vec<(Mark, Option<&LoadedSet>)> {
     marks
 }
 
-fn headers(sets: &Sets) -> Vec<[u8; 32]> {
+fn headers(sets: &Sets) -> Vec<Hash> {
     let owners = sets.owner().header().hash();
     [owners].into_iter().chain(sets.issuers().map(|set| set.header().hash())).collect()
 }
 
-fn on_changed_pages<T: Record<Key = Id>>(old: &[Arc<Page<T>>], new: &[Arc<Page<T>>]) -> Vec<Id> {
-    let is_shared = |at: usize, page: &Arc<Page<T>>, others: &[Arc<Page<T>>]| {
-        old.len() == new.len() && others.get(at).is_some_and(|other| Arc::ptr_eq(page, other))
-    };
-    let changed = |pages: &[Arc<Page<T>>], others: &[Arc<Page<T>>]| -> Vec<Id> {
-        let pages = pages.iter().enumerate().filter(|(at, page)| !is_shared(*at, page, others));
+/// Ids on pages that have another text than before, or another place.
+fn on_changed_pages<T: Record<Key = Id>>(
+    (before, now): (&[Hash], &[Hash]),
+    old: &[Arc<Page<T>>],
+    new: &[Arc<Page<T>>],
+) -> Vec<Id> {
+    let is_same = |at: usize| before.len() == now.len() && before.get(at) == now.get(at);
+    let changed = |pages: &[Arc<Page<T>>]| -> Vec<Id> {
+        let pages = pages.iter().enumerate().filter(|(at, _)| !is_same(*at));
         let ids = pages.flat_map(|(_, page)| {
             let newer = page.newer().iter().copied();
             page.records().iter().map(Record::key).chain(newer).collect::<Vec<_>>()
         });
         ids.collect()
     };
-    [changed(old, new), changed(new, old)].concat()
+    [changed(old), changed(new)].concat()
 }
 
 fn imports_of(pages: &[Arc<EntryPage>]) -> Vec<At> {
