@@ -259,7 +259,7 @@ impl Client {
         if parts.version == Version::HTTP_11 {
             let seen = self.seen.clone();
             hyper::ext::on_informational(&mut forwarded, move |interim| {
-                send_interim(&seen, interim.status(), interim.headers().clone())
+                send_interim(&seen, interim.status(), interim.headers().clone());
             });
         }
         let sent = timeout(time, pool.send(forwarded, upgrades)).await;

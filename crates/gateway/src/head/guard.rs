@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -397,7 +398,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         let rest = bytes.get(at..)?;
-        at += rest.iter().position(|byte| *byte == b'\n')? + 1;
+        at += memchr(b'\n', rest)? + 1;
         match bytes.get(at..) {
             Some([b'\n', ..]) => return Some(at + 1),
             Some([b'\r', b'\n', ..]) => return Some(at + 2),

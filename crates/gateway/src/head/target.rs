@@ -4,36 +4,40 @@
 //! depends on that way is refused here: dot segments in any encoding, encoded slashes, backslashes, and control characters,
 //! bytes that are no UTF-8 (overlong forms among them), and fragments. Nothing is rewritten.
 
-use super::Refusal;
+use memchr::{memchr, memchr2};
+
+use super::{Refusal, table};
 
 /// Decodings of decodings that are looked at. A service that decodes a path more often than this is not known.
 const DEPTH: usize = 4;
 
 /// Checks a target in origin form.
 pub(crate) fn check(target: &[u8]) -> Result<(), Refusal> {
-    let end = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+    let end = memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at(end);
     // The characters that the `http` crate takes; the three others must be encoded by RFC 3986 as well.
-    if !query.iter().all(|byte| byte.is_ascii_graphic() && !b"#\"<>".contains(byte)) {
+    if !query.iter().fold(true, |all, byte| all & is_query_character(*byte)) {
         return Err(if query.contains(&b'#') { Refusal::Fragment } else { Refusal::TargetCharacter });
     }
     check_path(path)
+}
+
+fn is_query_character(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>')
 }
 
 fn check_path(path: &[u8]) -> Result<(), Refusal> {
     if path.first() != Some(&b'/') {
         return Err(Refusal::TargetForm);
     }
-    let mut is_plain = true;
-    for byte in path {
-        match byte {
-            b'#' => return Err(Refusal::Fragment),
-            b'\\' => return Err(Refusal::EncodedSlash),
-            b'%' | b'.' => is_plain = false,
-            byte if is_path_character(*byte) => (),
-            _ => return Err(Refusal::TargetCharacter),
-        }
+    if !path.iter().fold(true, |all, byte| all & is_path_character(*byte)) {
+        return Err(match path.iter().find(|byte| !is_path_character(**byte)) {
+            Some(b'#') => Refusal::Fragment,
+            Some(b'\\') => Refusal::EncodedSlash,
+            _ => Refusal::TargetCharacter,
+        });
     }
+    let is_plain = memchr2(b'%', b'.', path).is_none();
     if !is_plain {
         check_segments(path)?;
         if path.contains(&b'%') {
@@ -48,12 +52,14 @@ pub(crate) fn has_empty_segment(path: &[u8]) -> bool {
     path.windows(2).any(|pair| pair == b"//")
 }
 
-/// The characters of a path by RFC 3986, without `%` and `.`, which are looked at apart.
+/// The characters of a path by RFC 3986, and `%`.
 fn is_path_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/-_~!$&'()*+,;=:@".contains(&byte)
+    PATH.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
-/// Holds what each decoding of the path gives against the rules for the path itself.
+const PATH: [bool; 256] = table(b"/-_~!$&'()*+,;=:@%.");
+
+/// Holds the result of each decoding of the path against the rules for the path itself.
 fn check_decoded(path: &[u8]) -> Result<(), Refusal> {
     let mut form = path.to_vec();
     for depth in 0..DEPTH {

@@ -214,7 +214,9 @@ fn a_head_or_a_crowd_beyond_its_bound_is_refused() {
     drop(endless);
     crate::harness::until(|| {
         let mut all: Vec<_> = (0..3).map(|_| world.connect()).collect();
-        all.iter_mut().for_each(|client| client.send(get("/")));
+        for client in &mut all {
+            client.send(get("/"));
+        }
         // Those of before may not have ended.
         all.iter_mut().all(|client| client.at_least(1).starts_with(b"HTTP/1.1 200"))
             && world.connect().rest().is_empty()
