@@ -50,6 +50,7 @@ mod expiring_soon;
 mod export;
 mod extends;
 mod first_project;
+mod gateway_program;
 mod generated_key_pairs;
 mod github_env;
 mod grace;

@@ -353,6 +353,8 @@ pub(crate) const fn table(others: &[u8]) -> [bool; 256] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn of(lines: &str) -> Result<Framing, Refusal> {
@@ -389,5 +391,67 @@ mod tests {
         let head = |headers| format!("GET / HTTP/1.1\r\nHost: a{}", "\r\nA: b".repeat(headers));
         assert!(of(&head(9)).is_ok());
         assert_eq!(of(&head(10)), Err(Refusal::TooManyHeaders));
+    }
+
+    /// Lines as senders write them, and parts that readers disagree about.
+    fn head() -> impl Strategy<Value = Vec<u8>> {
+        let parts = [
+            "GET",
+            "POST",
+            " ",
+            "/a",
+            "?b",
+            "#",
+            "HTTP/1.1",
+            "HTTP/1.0",
+            "\r\n",
+            "\r\n",
+            "\n",
+            "\r",
+            "\0",
+            "\t",
+            ":",
+            ": ",
+            "Host: a",
+            "Content-Length: 5",
+            "Content-Length: 5",
+            "Transfer-Encoding: chunked",
+            "X: y",
+            "_",
+            "\x0b",
+            ",",
+            "é",
+            "Upgrade: websocket",
+            "GET /a HTTP/1.1\r\nHost: a\r\n",
+            "POST /a HTTP/1.1\r\nHost: a\r\n",
+        ];
+        proptest::collection::vec(proptest::sample::select(parts.to_vec()), 1..12).prop_map(|parts| {
+            let mut head = parts.concat().into_bytes();
+            head.extend_from_slice(b"\r\n\r\n");
+            head
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn the_parser_of_hyper_reads_a_head_that_passes_in_the_same_way(head in head()) {
+            let Ok(framing) = inspect(&head, 100) else { return Ok(()) };
+            let mut headers = [httparse::EMPTY_HEADER; 100];
+            let mut request = httparse::Request::new(&mut headers);
+            prop_assert_eq!(request.parse(&head), Ok(httparse::Status::Complete(head.len())));
+            let values = |name: &str| -> Vec<&[u8]> {
+                let own = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+                own.map(|header| header.value).collect()
+            };
+            prop_assert_eq!(values("host").len(), 1);
+            let (lengths, encodings) = (values("content-length"), values("transfer-encoding"));
+            match framing {
+                Framing::Chunked => prop_assert_eq!((lengths.len(), encodings), (0, vec![&b"chunked"[..]])),
+                Framing::Length(0) | Framing::Upgrade => prop_assert_eq!((lengths.len(), encodings.len()), (0, 0)),
+                Framing::Length(_) => prop_assert_eq!((lengths, encodings.len()), (vec![&b"5"[..]], 0)),
+            }
+        }
     }
 }
