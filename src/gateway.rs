@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     startup::harden();
     // A request that panics ends alone, and its payload, which may repeat a key, is not printed.
     std::panic::set_hook(Box::new(|_| {
-        say("error: a part of the gateway stopped because of an internal error")
+        say("error: a part of the gateway stopped because of an internal error");
     }));
     let done = match Cli::parse().command {
         Command::Run { config } => run(&config, Log::to(Box::new(stdout())), say),
