@@ -1,5 +1,8 @@
-//! Keys that an API of our own issues: what is recorded of them, how the records are sealed and signed as sets, and what
-//! a verifier may believe of them.
+//! Keys that an API of our own issues: what is recorded of them, how the records are sealed and signed as sets, what
+//! a verifier may believe of them, and the verdict on a request that presents one.
+//!
+//! A verifier loads sets ([`set`], [`issuer`], [`hold`]), joins them ([`standing::Sets`]), builds a [`snapshot::Snapshot`] of them,
+//! and asks [`decide::decide`] about each request. Changes of the sets lead to the next snapshot; the counters stay.
 //!
 //! Nothing here reads a file or a clock. A caller hands in rows as bytes and the time, and gets back values that only
 //! verification makes: a [`set::VerifiedList`] is demanded for a [`set::VerifiedHeader`], and that for a

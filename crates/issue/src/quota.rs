@@ -411,6 +411,15 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_back_goes_on_in_the_later_window_and_its_block() {
+        let (store, mut cell) = (InMemory::default(), QuotaCell::default());
+        let (today, yesterday) = (day(2026, 12, 2), day(2026, 12, 1));
+        assert_eq!(passed(&mut cell, &store, 10_000, 4, today), 4);
+        assert_eq!(passed(&mut cell, &Stuck(Reserved::Failed), 10_000, 100, yesterday), 6);
+        assert_eq!(cell.window(), Some(Window::of(Period::Day, today)));
+    }
+
+    #[test]
     fn a_killed_verifier_loses_at_most_a_block_and_a_stopped_one_nothing() {
         let (store, now) = (InMemory::default(), day(2026, 12, 1));
         let amount = 10_000;

@@ -457,6 +457,27 @@ fn counters_that_say_nothing_are_forgotten_and_nothing_is_refunded_by_it() {
     assert_eq!(once(&counters), Outcome::UsageExceeded);
 }
 
+#[test]
+fn snapshots_share_the_counter_of_a_client_whatever_is_forgotten_in_between() {
+    let mut shop = Shop::of_keys([KeyRecord { client: Some(id(900)), ..key(id(1)) }]);
+    shop.put_client(keyvault_issue::record::Client {
+        conditions: limits([limit("requests", 1, 86_400_000, 2)]),
+        ..client(id(900))
+    });
+    let snapshots = [Snapshot::build(&shop.sets()), Snapshot::build(&shop.sets())];
+    let counters = Counters::in_memory();
+    let outcome = |which: usize, counters: &Counters| {
+        ask(&snapshots[which], counters, &text(id(1)), Asked::default(), &any()).outcome
+    };
+    assert_eq!(outcome(0, &counters), Outcome::Valid);
+    counters.prune(100_000_000 * SECOND, NOW);
+    assert_eq!(
+        [outcome(1, &counters), outcome(0, &counters), outcome(1, &counters)],
+        [Outcome::Valid, Outcome::RateLimited, Outcome::RateLimited]
+    );
+    assert_eq!(outcome(0, &Counters::in_memory()), Outcome::Valid, "another verifier has its own");
+}
+
 /// Records as a store on a network would keep them: each by itself, fetched when it is asked for.
 struct Fetched(Vec<Single>);
 impl Records for Fetched {

@@ -317,6 +317,9 @@ fn a_snapshot_follows_only_from_the_sets_that_it_was_made_of() {
     let third = shop.sets();
     assert!(snapshot.follow(&first, &third).is_ok());
     assert_eq!(snapshot.follow(&second, &third).err(), Some(LoadWhole));
+    // A page that changed has to be there.
+    assert_eq!(snapshot.follow(&first, &shop.sets_without_keys()).err(), Some(LoadWhole));
+    assert!(matches!(Snapshot::build(&shop.sets_without_keys()).by_id(&id(1)), Found::Unavailable));
     let without = shop.without_portal();
     assert_eq!(snapshot.follow(&first, &without).err(), Some(LoadWhole));
 }
@@ -384,4 +387,22 @@ fn imported_keys_are_indexed_as_pages_change() {
     assert!((0..20).all(|number| found(&snapshot, format!("new {number}").as_bytes()) == Some(id(number))));
     assert!((0..20).all(|number| found(&snapshot, &text(number)).is_none()));
     assert!((20..500).all(|number| found(&snapshot, &text(number)) == Some(id(number))));
+}
+
+#[test]
+fn an_issuers_keys_end_with_its_end_and_its_longest_life_together() {
+    let bounds = Bounds { longest_life: 45 * DAY.unsigned_abs(), ..bounds() };
+    let entry = issuer(bounds, IssuerState::InForce);
+    let entry = keyvault_issue::record::IssuerEntry { ends: Some(NOW.plus_millis(10 * DAY)), ..entry };
+    let key = KeyRecord { expires: Some(NOW.plus_millis(80 * DAY)), ..key(portals_id(1)) };
+    let shop = Shop::new(
+        Content { api: Some(api(Some(entry))), words: words(), ..Content::default() },
+        Content { keys: vec![key], ..Content::default() },
+    );
+    let sets = shop.sets();
+    let snapshot = Snapshot::build(&sets);
+    let Found::Known(known) = snapshot.by_id(&portals_id(1)) else { panic!("not there") };
+    for (days, cause) in [(30, Some(Cause::OutOfBounds)), (50, None), (55, Some(Cause::Expired))] {
+        assert_eq!(known.refused_at(NOW.plus_millis(days * DAY)), cause, "on day {days}");
+    }
 }

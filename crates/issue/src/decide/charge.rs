@@ -97,9 +97,10 @@ impl<'s> Rates<'_, 's> {
         let mut refused: Option<Refused> = None;
         for (at, term) in self.terms.limits().iter().enumerate() {
             let cost = self.costs.of_limit(term.tag, term.limit.cost);
-            let result = self.counters.rate(self.of(term), |cell| cell.check(&term.rate, cost, self.ticks));
             // Until it is charged, the state is the one without this request.
-            let present = self.counters.rate(self.of(term), |cell| cell.state(&term.rate, self.ticks));
+            let (result, present) = self.counters.rate(self.of(term), &term.cell, |cell| {
+                (cell.check(&term.rate, cost, self.ticks), cell.state(&term.rate, self.ticks))
+            });
             states.set(at, rate_state(term, present));
             if let Err(other) = result {
                 let longer = |known: &Refused| wait(known) >= wait(&other);
@@ -113,7 +114,7 @@ impl<'s> Rates<'_, 's> {
         let mut is_passing = false;
         for (at, term) in self.terms.limits().iter().enumerate() {
             let cost = self.costs.of_limit(term.tag, term.limit.cost);
-            let result = self.counters.rate(self.of(term), |cell| {
+            let result = self.counters.rate(self.of(term), &term.cell, |cell| {
                 if is_passing {
                     Ok(cell.owe(&term.rate, cost, self.ticks))
                 } else {

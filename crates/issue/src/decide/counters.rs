@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use keyvault_core::clock::Moment;
 
@@ -19,7 +20,9 @@ const SHARDS: usize = 64;
 ///
 /// There are counters only for keys that someone proved to have, so nobody fills memory with ids that they made up.
 pub struct Counters {
-    rates: Sharded<RateOf, RateCell>,
+    /// Its own in this process, for [`KnownCell`].
+    number: u64,
+    rates: Sharded<RateOf, Arc<RateCell>>,
     quotas: Sharded<QuotaOf, Arc<Mutex<QuotaCell>>>,
     store: Box<dyn UsageStore>,
 }
@@ -32,11 +35,19 @@ pub(super) struct RateOf {
     pub(super) tag: u64,
 }
 
+/// The counter of a client's rate, as terms remember it once it was looked up. With a number, since another verifier may
+/// decide by the same snapshot with counters of its own.
+#[derive(Debug, Default)]
+pub(crate) struct KnownCell(OnceLock<(u64, Arc<RateCell>)>);
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+
 impl Counters {
     /// Counters whose quotas are reserved from a store.
     #[must_use]
     pub fn new(store: impl UsageStore + 'static) -> Self {
-        Self { rates: Sharded::new(), quotas: Sharded::new(), store: Box::new(store) }
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self { number, rates: Sharded::new(), quotas: Sharded::new(), store: Box::new(store) }
     }
 
     /// Counters of one process that keeps nothing.
@@ -49,7 +60,8 @@ impl Counters {
     /// gone stay in memory. Nothing is refunded: what is forgotten says no more than a new counter, and the store knows
     /// the quotas.
     pub fn prune(&self, ticks: u64, now: Moment) {
-        self.rates.retain(|_, cell| !cell.is_unused(ticks));
+        // One that terms remember stays: they would go on with it, and others with a new one.
+        self.rates.retain(|_, cell| Arc::strong_count(cell) > 1 || !cell.is_unused(ticks));
         self.quotas.retain(|quota, cell| {
             let window = lock(cell).window();
             window.is_some_and(|window| window >= Window::of(quota.period, now))
@@ -82,8 +94,19 @@ impl Counters {
         &*self.store
     }
 
-    pub(super) fn rate<T>(&self, of: RateOf, with: impl FnOnce(&RateCell) -> T) -> T {
-        self.rates.with(of, with)
+    pub(super) fn rate<T>(&self, of: RateOf, known: &KnownCell, with: impl FnOnce(&RateCell) -> T) -> T {
+        if let Some((number, cell)) = known.0.get()
+            && *number == self.number
+        {
+            return with(cell);
+        }
+        self.rates.with(of, |cell| {
+            // Terms are of many keys, and of one client.
+            if of.counter == Counter::Client {
+                known.0.get_or_init(|| (self.number, Arc::clone(cell)));
+            }
+            with(cell)
+        })
     }
 
     pub(super) fn quota(&self, of: QuotaOf) -> Arc<Mutex<QuotaCell>> {

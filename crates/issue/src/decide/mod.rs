@@ -9,6 +9,7 @@ mod charge;
 mod counters;
 
 pub use counters::Counters;
+pub(crate) use counters::KnownCell;
 
 use keyvault_core::clock::Moment;
 use keyvault_core::crypto::{Hash, sha256, sha256_of, sha512};
@@ -305,8 +306,10 @@ pub fn decide<'s, R: Records + ?Sized>(
 
 /// The key with the id in the text, if its secret is the right one.
 fn proved_own<'s, R: Records + ?Sized>(records: &'s R, text: &KeyText<'_>) -> Found<'s> {
+    // The memory that is looked up comes while the hash is computed. An unknown id costs the hash too.
+    let found = records.by_id(&text.id);
     let hash = sha256_of(&[text.id.as_bytes(), text.secret]);
-    match records.by_id(&text.id) {
+    match found {
         Found::Known(known) => {
             let (prefix, environment) = (known.terms.prefix().as_str(), known.terms.environment());
             // Another prefix or environment is another text, with a checksum of its own that anyone can make.

@@ -39,6 +39,9 @@ impl Mark {
 }
 
 impl Id {
+    /// No id: for places in a table that have none.
+    pub(crate) const NONE: Self = Self([0; ID_LEN]);
+
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         text.as_bytes().try_into().ok().and_then(Self::of)

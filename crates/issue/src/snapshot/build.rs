@@ -7,8 +7,8 @@ use keyvault_core::crypto::Hash;
 
 use super::entry::{Entry, Fixed};
 use super::imports::{At, Imports};
-use super::terms::{Terms, encode_common, model};
-use super::{EntryPage, Part, Snapshot};
+use super::terms::{ScopeSets, Terms, encode_common, model};
+use super::{Part, Snapshot, table};
 use crate::record::{Id, IssuerState, KeyRecord, Mark, Record};
 use crate::set::{Kind, LoadedSet, Page};
 use crate::standing::{Sets, of_key};
@@ -33,10 +33,20 @@ struct Interning<'a> {
     /// Those of the snapshot before.
     known: Option<&'a HashMap<Box<[u8]>, u32>>,
     new: HashMap<Box<[u8]>, u32>,
+    scopes: ScopeSets,
     buffer: Vec<u8>,
 }
 
-impl Interning<'_> {
+impl<'a> Interning<'a> {
+    fn new(
+        sets: &'a Sets,
+        terms: Vec<Arc<Terms>>,
+        known: Option<&'a HashMap<Box<[u8]>, u32>>,
+        scopes: ScopeSets,
+    ) -> Self {
+        Self { sets, terms, known, new: HashMap::new(), scopes, buffer: Vec::new() }
+    }
+
     fn place(&mut self, key: &KeyRecord) -> Option<u32> {
         encode_common(key, &mut self.buffer);
         let known = self.known.and_then(|known| known.get(&*self.buffer));
@@ -44,31 +54,29 @@ impl Interning<'_> {
             return Some(*place);
         }
         let place = u32::try_from(self.terms.len()).ok()?;
-        self.terms.push(Arc::new(Terms::of(self.sets, model(key)?)?));
+        self.terms.push(Arc::new(Terms::of(self.sets, model(key)?, &mut self.scopes)?));
         self.new.insert(self.buffer.as_slice().into(), place);
         Some(place)
     }
 
-    fn page(&mut self, records: &[&KeyRecord]) -> EntryPage {
+    fn page(&mut self, records: &[KeyRecord]) -> Arc<[Entry]> {
         let entries = records.iter().filter_map(|key| Some(entry(self.sets, key, self.place(key)?)));
-        EntryPage::of(entries.collect())
+        table::of(&entries.collect::<Vec<_>>())
     }
 }
 
 impl Snapshot {
-    /// Builds a snapshot of all that the sets have.
+    /// Builds a snapshot of all that the sets have. Of a set without the records of its keys
+    /// ([`LoadedSet::without_keys`]) it gives no verdict, as of one that is not there.
     #[must_use]
     pub fn build(sets: &Sets) -> Self {
-        let mut interning =
-            Interning { sets, terms: Vec::new(), known: None, new: HashMap::new(), buffer: Vec::new() };
+        let mut interning = Interning::new(sets, Vec::new(), None, ScopeSets::new());
         let mut parts = Vec::new();
         for (mark, set) in marks(sets) {
             let pages = set.map(LoadedSet::key_pages).unwrap_or_default();
-            let made = pages.iter().map(|page| {
-                let records: Vec<_> = page.records().iter().collect();
-                Arc::new(interning.page(&records))
-            });
-            parts.push(Part { mark, pages: made.collect(), is_there: set.is_some() });
+            let is_there = set.is_some() && pages.iter().all(|page| page.is_whole());
+            let made = pages.iter().map(|page| interning.page(page.records()));
+            parts.push(Part { mark, pages: made.collect(), is_there });
         }
         let imports = Imports::of(parts.iter().flat_map(|part| imports_of(&part.pages)).collect());
         let Interning { terms, new, .. } = interning;
@@ -101,14 +109,9 @@ impl Snapshot {
             return Err(LoadWhole);
         }
         let judged_anew = Self::changed_clients_and_above(before, next, &old, &new);
-        let terms = self.terms_of(next, before, &judged_anew)?;
-        let mut interning = Interning {
-            sets: next,
-            terms,
-            known: Some(&self.interned),
-            new: HashMap::new(),
-            buffer: Vec::new(),
-        };
+        let mut scopes: ScopeSets = self.terms.iter().map(|terms| terms.shared_scopes()).collect();
+        let terms = self.terms_of(next, before, &judged_anew, &mut scopes)?;
+        let mut interning = Interning::new(next, terms, Some(&self.interned), scopes);
         let mut snapshot = self.clone();
         let (mut left, mut came) = (Vec::new(), Vec::new());
         let sets = old.iter().zip(&new).zip(&mut snapshot.parts);
@@ -123,9 +126,8 @@ impl Snapshot {
                 if !new.is_whole() {
                     return Err(LoadWhole);
                 }
-                let records: Vec<_> = new.records().iter().collect();
                 left.extend(imports_of_page(at, place));
-                *place = Arc::new(interning.page(&records));
+                *place = interning.page(new.records());
                 came.extend(imports_of_page(at, place));
             }
         }
@@ -173,6 +175,7 @@ impl Snapshot {
         next: &Sets,
         before: &Sets,
         changed: &BTreeSet<Id>,
+        scopes: &mut ScopeSets,
     ) -> Result<Vec<Arc<Terms>>, LoadWhole> {
         let is_other = |kind| next.owner().leaves(kind) != before.owner().leaves(kind);
         let all = is_other(Kind::Api) || is_other(Kind::Words);
@@ -182,7 +185,7 @@ impl Snapshot {
             if !is_stale(terms) {
                 return Ok(Arc::clone(terms));
             }
-            Terms::of(next, terms.model.clone()).map(Arc::new).ok_or(LoadWhole)
+            Terms::of(next, KeyRecord::clone(&terms.model), scopes).map(Arc::new).ok_or(LoadWhole)
         });
         made.collect()
     }
@@ -196,9 +199,8 @@ impl Snapshot {
             let mask = u64::try_from(part.pages.len().saturating_sub(1)).unwrap_or(0);
             let at = usize::try_from(id.number() & mask).unwrap_or(0);
             if let Some(place) = part.pages.get_mut(at) {
-                let others = place.entries.iter().cloned();
-                let entries = others.map(|entry| if entry.id == *id { judged.clone() } else { entry });
-                *place = Arc::new(EntryPage::of(entries.collect()));
+                let others = place.iter().cloned();
+                *place = others.map(|entry| if entry.id == *id { judged.clone() } else { entry }).collect();
             }
         }
     }
@@ -240,11 +242,11 @@ fn on_changed_pages<T: Record<Key = Id>>(
     [changed(old), changed(new)].concat()
 }
 
-fn imports_of(pages: &[Arc<EntryPage>]) -> Vec<At> {
+fn imports_of(pages: &[Arc<[Entry]>]) -> Vec<At> {
     pages.iter().enumerate().flat_map(|(at, page)| imports_of_page(at, page)).collect()
 }
 
-fn imports_of_page(at: usize, page: &EntryPage) -> Vec<At> {
-    let entries = page.entries.iter().enumerate();
+fn imports_of_page(at: usize, page: &[Entry]) -> Vec<At> {
+    let entries = page.iter().enumerate();
     entries.filter_map(|(place, entry)| At::of(entry, at, place)).collect()
 }

@@ -89,6 +89,22 @@ impl Fixed {
 }
 
 impl Entry {
+    /// A place in a page that has no key.
+    pub(super) const EMPTY: Self = Self {
+        id: Id::NONE,
+        hash: [0; 32],
+        expires: Time([0; 6]),
+        grace: Time([0; 6]),
+        terms: u32::MAX,
+        own: Fixed::Refused,
+        above: Fixed::Refused,
+        algorithm: Algorithm::None,
+    };
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.id == Id::NONE
+    }
+
     pub(super) fn of(key: &KeyRecord, own: Fixed, above: Fixed, terms: u32) -> Self {
         let (algorithm, hash) = match &key.proof {
             Proof::None => (Algorithm::None, [0; 32]),

@@ -2,7 +2,7 @@
 //! next generation.
 //!
 //! ```text
-//! id ─ mark → set ─ lowest bits of the number → page ─ a byte of the number → entry: hash, times, state ─→ terms
+//! id ─ mark → set ─ lowest bits of the number → page ─ its other bits → entry: hash, times, state ─→ terms
 //! hash of an imported key ─ its first 8 bytes → (page, place)
 //! ```
 //!
@@ -15,6 +15,7 @@ mod build;
 mod entry;
 mod imports;
 mod restrictions;
+mod table;
 mod terms;
 
 pub use build::LoadWhole;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use keyvault_core::crypto::Hash;
 
 use crate::record::{Id, Mark};
-use crate::set::{Found as InSet, MAX_RECORDS};
+use crate::set::Found as InSet;
 use crate::standing::{Place, Sets};
 
 use self::imports::Imports;
@@ -89,15 +90,8 @@ pub struct Snapshot {
 struct Part {
     mark: Mark,
     /// A power of two, or 0.
-    pages: Vec<Arc<EntryPage>>,
+    pages: Vec<Arc<[Entry]>>,
     is_there: bool,
-}
-
-struct EntryPage {
-    entries: Box<[Entry]>,
-    /// A byte of each entry's number, in one or two lines of the cache: most pages are searched without a look at an entry
-    /// but the right one.
-    tags: [u8; MAX_RECORDS],
 }
 
 impl Single {
@@ -110,7 +104,10 @@ impl Single {
             Place::Unavailable | Place::Unknown => return None,
         };
         let InSet::Record(key) = set.key(id) else { return None };
-        Some(Self { entry: build::entry(sets, key, 0), terms: Terms::of(sets, terms::model(key)?)? })
+        Some(Self {
+            entry: build::entry(sets, key, 0),
+            terms: Terms::of(sets, terms::model(key)?, &mut terms::ScopeSets::new())?,
+        })
     }
 
     #[must_use]
@@ -123,28 +120,25 @@ impl Snapshot {
     /// How many keys it has, imported ones among them.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.pages().map(|page| page.entries.len()).sum()
+        self.entries().count()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pages().all(|page| page.entries.is_empty())
+        self.entries().next().is_none()
     }
 
     /// All keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = Known<'_>> {
-        self.pages().flat_map(|page| page.entries.iter()).filter_map(|entry| self.known(entry))
+        self.entries().filter_map(|entry| self.known(entry))
     }
 
     /// Bytes that it takes, by the sizes of its parts; shared ones are counted in full.
     #[must_use]
     pub fn size(&self) -> usize {
-        let pages: usize = self
-            .pages()
-            .map(|page| {
-                size_of::<Arc<EntryPage>>() + 16 + size_of::<EntryPage>() + size_of_val(&*page.entries)
-            })
-            .sum();
+        // The counts of an `Arc` take a line of their own before entries.
+        let page = |page: &Arc<[Entry]>| size_of::<Arc<[Entry]>>() + 64 + size_of_val(&**page);
+        let pages: usize = self.parts.iter().flat_map(|part| part.pages.iter()).map(page).sum();
         let terms: usize = self.terms.iter().map(|terms| size_of::<Arc<Terms>>() + 16 + terms.size()).sum();
         // A hash map has up to twice the places, each with a byte of its own.
         let place = 2 * (size_of::<(Box<[u8]>, u32)>() + 1);
@@ -152,8 +146,9 @@ impl Snapshot {
         size_of::<Self>() + pages + terms + interned + self.imports.size()
     }
 
-    fn pages(&self) -> impl Iterator<Item = &EntryPage> {
-        self.parts.iter().flat_map(|part| part.pages.iter()).map(|page| &**page)
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let pages = self.parts.iter().flat_map(|part| part.pages.iter());
+        pages.flat_map(|page| page.iter()).filter(|entry| !entry.is_empty())
     }
 
     fn known<'a>(&'a self, entry: &'a Entry) -> Option<Known<'a>> {
@@ -180,7 +175,7 @@ impl Records for Snapshot {
     fn by_hash(&self, algorithm: Algorithm, hash: &Hash) -> Found<'_> {
         for at in self.imports.find(hash) {
             let part = self.part(at.mark);
-            let entry = part.and_then(|part| part.pages.get(at.page())?.entries.get(at.place()));
+            let entry = part.and_then(|part| part.pages.get(at.page())?.get(at.place()));
             // The index is public, so to find the entry by all of the hash tells nothing that its first bytes did not.
             let entry = entry.filter(|entry| entry.algorithm == algorithm && entry.is_proved_by(hash));
             if let Some(known) = entry.and_then(|entry| self.known(entry)) {
@@ -204,28 +199,8 @@ impl Part {
         let mask = self.pages.len().checked_sub(1)?;
         // Only the lowest bits count, and those fit.
         let at = usize::try_from(number & u64::try_from(mask).unwrap_or(0)).unwrap_or(0);
-        let page = self.pages.get(at)?;
-        let wanted = tag(number);
-        let candidates = page.entries.iter().zip(&page.tags).filter(|(_, tag)| **tag == wanted);
-        candidates.map(|(entry, _)| entry).find(|entry| entry.id == *id)
+        table::find(self.pages.get(at)?, id, number)
     }
-}
-
-impl EntryPage {
-    fn of(entries: Vec<Entry>) -> Self {
-        let mut tags = [0; MAX_RECORDS];
-        for (place, entry) in tags.iter_mut().zip(&entries) {
-            *place = tag(entry.id.number());
-        }
-        Self { entries: entries.into_boxed_slice(), tags }
-    }
-}
-
-/// A byte of an id's number that no number of pages reaches. An issuer who chooses ids of one tag makes look-ups of its own
-/// ids slower, by as much as a page has records.
-fn tag(number: u64) -> u8 {
-    let [_, _, _, byte, ..] = number.to_le_bytes();
-    byte
 }
 
 impl fmt::Debug for Snapshot {

@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use borsh::BorshSerialize;
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::Extensions;
@@ -6,6 +9,7 @@ use keyvault_core::name::{Label, Scope};
 
 use super::entry::Fixed;
 use super::restrictions::{Asked, Restriction, Restrictions};
+use crate::decide::KnownCell;
 use crate::rate::Rate;
 use crate::record::{Environment, Id, KeyRecord, Limit, Meaning, Period, Prefix, Proof, State};
 use crate::set::Found;
@@ -14,27 +18,36 @@ use crate::standing::{Counter, Sets};
 /// All that keys with the same client, scopes, and conditions have in common.
 #[derive(Debug)]
 pub struct Terms {
-    /// A record with what these keys' records have in common, to be judged again when client, roles, or bounds change.
-    pub(super) model: KeyRecord,
     /// Bounds and client, without the key's own state.
     fixed: Fixed,
+    environment: Environment,
+    prefix: Prefix,
     client: Option<Id>,
+    not_before: Option<Moment>,
     issuer: Option<IssuersTime>,
-    scopes: Box<[Scope]>,
+    /// Shared with other terms that have the same, so that they are at hand: most keys have one of a few sets.
+    scopes: Arc<[Scope]>,
     limits: Box<[RateTerm]>,
     quotas: Box<[QuotaTerm]>,
     /// Of the key and of its client; a request has to meet both.
     restrictions: Box<[Restrictions]>,
+    /// A record with what these keys' records have in common, to be judged again when client, roles, or bounds change. A
+    /// request does not look at it.
+    pub(super) model: Box<KeyRecord>,
 }
+
+/// Sets of scopes, each once.
+pub(super) type ScopeSets = BTreeSet<Arc<[Scope]>>;
 
 /// A rate that a request is counted by.
 #[derive(Debug)]
 pub struct RateTerm {
-    pub limit: Limit,
-    pub counter: Counter,
+    pub rate: Rate,
     /// [`limit_tag`] of the limit's name.
     pub tag: u64,
-    pub rate: Rate,
+    pub counter: Counter,
+    pub(crate) cell: KnownCell,
+    pub limit: Limit,
 }
 
 /// A quota that a request is counted by.
@@ -95,7 +108,7 @@ pub(super) fn model(key: &KeyRecord) -> Option<KeyRecord> {
 
 impl Terms {
     /// `None` if the set of the model's id is not there.
-    pub(super) fn of(sets: &Sets, model: KeyRecord) -> Option<Self> {
+    pub(super) fn of(sets: &Sets, model: KeyRecord, shared: &mut ScopeSets) -> Option<Self> {
         let credential = sets.credential(&model)?;
         let word = |number: u32| match sets.owner().word(number) {
             Found::Record(word) => match &word.meaning {
@@ -107,10 +120,16 @@ impl Terms {
         let mut scopes: Vec<Scope> = credential.scopes().into_iter().filter_map(word).collect();
         scopes.sort_unstable();
         scopes.dedup();
+        let scopes = shared.get(scopes.as_slice()).cloned().unwrap_or_else(|| {
+            let scopes: Arc<[Scope]> = scopes.into();
+            shared.insert(Arc::clone(&scopes));
+            scopes
+        });
         let limits = credential.limits().into_iter().map(|((counter, _), limit)| RateTerm {
             tag: limit_tag(&limit.name),
             rate: Rate::of(&limit),
             counter,
+            cell: KnownCell::default(),
             limit,
         });
         let quotas = credential.quotas().into_iter();
@@ -125,24 +144,27 @@ impl Terms {
         });
         Some(Self {
             fixed: Fixed::of(credential.fixed()),
+            environment: model.environment,
+            prefix: model.prefix,
+            not_before: model.not_before,
             client: credential.client().map(|client| client.id),
             issuer,
-            scopes: scopes.into(),
+            scopes,
             limits: limits.collect(),
             quotas: quotas.collect(),
             restrictions: restrictions.collect(),
-            model,
+            model: Box::new(model),
         })
     }
 
     #[must_use]
     pub fn environment(&self) -> Environment {
-        self.model.environment
+        self.environment
     }
 
     #[must_use]
     pub fn prefix(&self) -> &Prefix {
-        &self.model.prefix
+        &self.prefix
     }
 
     /// The client, if the key has one that is there.
@@ -159,13 +181,17 @@ impl Terms {
 
     #[must_use]
     pub fn not_before(&self) -> Option<Moment> {
-        self.model.not_before
+        self.not_before
     }
 
     /// The scopes that these keys have now, those of roles among them. They ascend.
     #[must_use]
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
+    }
+
+    pub(super) fn shared_scopes(&self) -> Arc<[Scope]> {
+        Arc::clone(&self.scopes)
     }
 
     #[must_use]
@@ -222,6 +248,6 @@ impl Terms {
         let numbers = (self.model.scopes.len() + self.model.roles.len()) * size_of::<u32>();
         // The model's conditions are about as long as what was made of them.
         let made = limits.sum::<usize>() + restrictions.sum::<usize>() + size_of_val(&*self.quotas);
-        size_of::<Self>() + numbers + texts.sum::<usize>() + 2 * made
+        size_of::<Self>() + size_of::<KeyRecord>() + numbers + texts.sum::<usize>() + 2 * made
     }
 }
