@@ -27,6 +27,9 @@ static CORE_HARD: AtomicU64 = AtomicU64::new(NO_LIMIT);
 /// How "unlimited" is written in [`CORE_SOFT`] and [`CORE_HARD`]; no limit in bytes comes near it.
 const NO_LIMIT: u64 = u64::MAX;
 
+/// The whole message of a program that panics.
+const PANIC: &[u8] = b"error: keyvault stopped because of an internal error. Please report it.\n";
+
 /// Run by the loader. `used` keeps it in a program that links this crate as a library.
 #[used]
 #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
@@ -48,13 +51,14 @@ macro_rules! entry {
         #[unsafe(no_mangle)]
         pub extern "C" fn main() -> ::std::ffi::c_int {
             $crate::process::startup::harden();
-            // A panic must not leave by way of C; its message is out, and this is the code that the runtime would give.
-            ::std::panic::catch_unwind($run).map_or(101, ::std::ffi::c_int::from)
+            $crate::process::startup::abort_at_panic();
+            ::std::ffi::c_int::from($run())
         }
 
         #[cfg(not(any(all(target_os = "linux", target_env = "gnu"), target_vendor = "apple")))]
         fn main() -> ::std::process::ExitCode {
             $crate::process::startup::harden();
+            $crate::process::startup::abort_at_panic();
             ::std::process::ExitCode::from($run())
         }
     };
@@ -104,6 +108,16 @@ pub fn harden() {
     }
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Has a panic end the process at once: nothing of a step that failed in the middle is gone on with, and no destructor
+/// runs on what it left. The message is one fixed line, since a payload may repeat a value.
+pub fn abort_at_panic() {
+    std::panic::set_hook(Box::new(|_| {
+        // No lock of the standard library, which the thread that panics may hold.
+        let _ = rustix::io::write(rustix::stdio::stderr(), PANIC);
+        std::process::abort();
+    }));
 }
 
 /// Puts back what a new program must find, for the moment before `execve`. The kernel makes a process dumpable

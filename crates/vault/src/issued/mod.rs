@@ -26,6 +26,7 @@ mod listing;
 mod machine;
 mod owner_side;
 mod verifier_side;
+mod watch;
 
 pub use self::deciding::{Decision, decide_holds};
 pub(crate) use self::entries::{Entries, follow_tokens, owners_set, refuse_mark};
@@ -35,6 +36,7 @@ pub use self::issuer_side::{IssuersView, write_set};
 pub(crate) use self::listing::list_raised;
 pub use self::owner_side::{change_api, create_api};
 pub use self::verifier_side::{ApiSets, SetsSeen, read_sets};
+pub use self::watch::{data_version, still_there};
 
 use crate::error::VaultError;
 use crate::file::open::World;

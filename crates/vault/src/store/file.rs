@@ -98,6 +98,10 @@ impl FileStore {
         Tx::of(FileTx { store: self, open: true })
     }
 
+    pub(super) fn data_version(&self) -> Result<i64, StoreError> {
+        super::salvage::data_version(&self.connection)
+    }
+
     /// Ends what makes others wait. To be called before anything that takes longer than a millisecond.
     pub(crate) fn let_others_in(&self) {
         // Within a transaction others would write what its commit does not know of.

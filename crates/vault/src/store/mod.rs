@@ -144,6 +144,11 @@ impl Store {
         self.file_mut().map_or(Ok(()), FileStore::make_ready)
     }
 
+    /// A number that becomes another one when another connection changes the file.
+    pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
+        self.file().map_or(Ok(0), FileStore::data_version)
+    }
+
     /// Ends what makes others wait.
     pub(crate) fn let_others_in(&self) {
         if let Some(file) = self.file() {

@@ -87,7 +87,7 @@ impl Original {
 }
 
 /// A number that becomes another one when another connection changes the file.
-fn data_version(connection: &Connection) -> Result<i64, StoreError> {
+pub(super) fn data_version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
 }
 
