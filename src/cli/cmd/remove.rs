@@ -4,6 +4,7 @@ use clap::Args;
 use keyvault_core::clock::Moment;
 use keyvault_vault::{Access, KeyRecord, RemovedKey, Vault, VaultError, key};
 
+use super::issued;
 use crate::cli::args::named;
 use crate::cli::cmd::project::mentions;
 use crate::cli::complete;
@@ -43,14 +44,18 @@ impl Remove {
         }
         let (mut vault, mut access) = context.open_despite_damage()?;
         let path = vault.path().to_owned();
+        let issued = issued::are_issued(&mut vault, &access, &self.names)?;
         // A name that is not there is said before anything is asked.
-        for name in &self.names {
+        for name in self.names.iter().filter(|_| !issued) {
             self.find(&mut vault, &access, name).map_err(|error| Failure::of(error, &path))?;
         }
         if !self.yes {
             for name in &self.names {
                 self.confirm(context, name)?;
             }
+        }
+        if issued {
+            return issued::remove(context, (&mut vault, &access), &self.names, self.wipe);
         }
         let told = if self.wipe {
             let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {

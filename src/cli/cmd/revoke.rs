@@ -4,12 +4,14 @@ use clap::Args;
 use keyvault_vault::VersionState;
 use keyvault_vault::key;
 
+use super::issued;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::KeyJson;
 use keyvault_core::name::KeyName;
+use keyvault_vault::issued::Switch;
 use keyvault_vault::{KeyRecord, Revocation, Version};
 
 /// The longest reason, in bytes.
@@ -55,6 +57,13 @@ impl Revoke {
             ));
         }
         let (mut vault, mut access) = context.open_despite_damage()?;
+        if issued::are_issued(&mut vault, &access, &self.names)? {
+            if self.version.is_some() {
+                return Err(issued::refuse_option("--version"));
+            }
+            let revoke = Switch::Revoke { reason: &self.reason, wipe: self.wipe };
+            return issued::switch(context, (&mut vault, &access), &self.names, revoke);
+        }
         let revocation = Revocation { version: self.version, reason: self.reason, wipe: self.wipe };
         let key_records =
             context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {

@@ -2,6 +2,7 @@
 
 pub(in crate::cli) mod delivery_sentences;
 pub(in crate::cli) mod file_sentences;
+mod issued_sentences;
 pub(in crate::cli) mod problem_sentences;
 pub(in crate::cli) mod project_sentences;
 mod remedy;

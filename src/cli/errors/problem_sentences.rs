@@ -136,6 +136,10 @@ fn refusal(refusal: &Refusal) -> Failure {
             "Give a revoked key a new value with `keyvault rotate NAME`.",
         ),
         (
+            any(|problem| matches!(problem, Problem::Issued(_))),
+            "Leave out issued keys. `keyvault rotate NAME` makes a new secret, and shows it once.",
+        ),
+        (
             any(|problem| matches!(problem, Problem::Withheld(_))),
             "Make a key available to project files with `keyvault edit NAME --untag project`.",
         ),
