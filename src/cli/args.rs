@@ -55,6 +55,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Run(Run),
     #[command(flatten)]
+    OwnApi(OwnApi),
+    #[command(flatten)]
     Vault(VaultGroup),
     #[command(flatten)]
     Project(ProjectGroup),
@@ -73,7 +75,7 @@ pub(crate) enum Keys {
     Show(cmd::show::Show),
     #[command(visible_alias = "ls")]
     List(cmd::list::List),
-    Edit(cmd::edit::Edit),
+    Edit(Box<cmd::edit::Edit>),
     Copy(cmd::copy::Copy),
     Rotate(cmd::rotate::Rotate),
     Rollback(cmd::rollback::Rollback),
@@ -91,6 +93,18 @@ pub(crate) enum Run {
     Exec(Box<cmd::exec::Exec>),
     Import(cmd::import::Import),
     Export(cmd::export::Export),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OwnApi {
+    Issue(Box<cmd::issue::Issue>),
+    Verify(cmd::verify::Verify),
+    #[command(subcommand)]
+    Api(cmd::api::Api),
+    #[command(subcommand)]
+    Client(Box<cmd::client::Client>),
+    #[command(subcommand)]
+    Role(cmd::role::Role),
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,13 +148,14 @@ pub(crate) enum Other {
 }
 
 /// The groups of the root help in its order, each with its commands.
-pub(super) fn groups() -> [(&'static str, clap::Command); 7] {
+pub(super) fn groups() -> [(&'static str, clap::Command); 8] {
     fn of<Group: Subcommand>(title: &'static str) -> (&'static str, clap::Command) {
         (title, Group::augment_subcommands(clap::Command::new(title)))
     }
     [
         of::<Keys>("Keys"),
         of::<Run>("Run"),
+        of::<OwnApi>("Your API"),
         of::<VaultGroup>("Vault"),
         of::<ProjectGroup>("Project"),
         of::<Machines>("Machines"),

@@ -12,13 +12,14 @@ pub(crate) mod output;
 mod preset;
 mod prompt;
 mod resembling;
+mod restrictions;
 pub(crate) mod unlock;
 mod usage;
 mod value;
 
 use std::ffi::OsString;
 
-use args::{Command, Keys, Machines, Other, ProjectGroup, Run, VaultGroup, Watch};
+use args::{Command, Keys, Machines, Other, OwnApi, ProjectGroup, Run, VaultGroup, Watch};
 use context::Context;
 use errors::{Failure, code};
 
@@ -48,6 +49,13 @@ pub fn run(arguments: &[OsString], clock: &'static (dyn Clock + Sync)) -> u8 {
     };
     match result {
         Ok(code) => code,
+        // Its codes are verdicts, and one that was not written is none.
+        Err(failure) if verb == "verify" => {
+            if !failure.quiet {
+                ui.failure(&failure);
+            }
+            cmd::verify::own_code(&failure)
+        }
         Err(failure) if failure.quiet => code::DONE,
         Err(failure) => {
             ui.failure(&failure);
@@ -99,6 +107,11 @@ fn dispatch(command: Command, context: &mut Context) -> Result<u8, Failure> {
         Command::Run(Run::Exec(args)) => args.run(context),
         Command::Run(Run::Import(args)) => args.run(context),
         Command::Run(Run::Export(args)) => args.run(context),
+        Command::OwnApi(OwnApi::Issue(args)) => args.run(context),
+        Command::OwnApi(OwnApi::Verify(args)) => args.run(context),
+        Command::OwnApi(OwnApi::Api(args)) => args.run(context),
+        Command::OwnApi(OwnApi::Client(args)) => args.run(context),
+        Command::OwnApi(OwnApi::Role(args)) => args.run(context),
         Command::Vault(VaultGroup::Init(args)) => args.run(context),
         Command::Vault(VaultGroup::Unlock(args)) => args.run(context),
         Command::Vault(VaultGroup::Lock(args)) => args.run(context),

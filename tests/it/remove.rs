@@ -147,7 +147,9 @@ fn wipe_destroys_the_key_that_has_the_name_and_with_removed_those_that_had_it() 
     );
     add("third");
     world.run(&["remove", "a", "--removed", "--yes"]).fails(2, "--wipe");
-    world.run(&["remove", "a", "--wipe", "--removed", "--yes"]).prints("a is wiped as a removed key with 1 version\na is wiped as a removed key with 1 version\n");
+    world
+        .run(&["remove", "a", "--wipe", "--removed", "--yes"])
+        .prints("a is wiped as a removed key with 1 version\na is wiped as a removed key with 1 version\n");
     assert_eq!(world.run(&["show", "a", "--reveal"]).ok().out, "third");
     assert_eq!(version_rows(&world), 1);
     world.run(&["remove", "a", "--wipe", "--removed", "--yes"]).fails(3, "No removed key is named `a`.");

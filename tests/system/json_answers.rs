@@ -140,6 +140,7 @@ fn every_answer_fits_its_definition() {
     nothing_yet(&mut answers);
     keys(&mut answers);
     runs(&mut answers);
+    own_api(&mut answers);
     project(&mut answers);
     machines(&mut answers);
     vault(&mut answers);
@@ -239,6 +240,99 @@ fn runs(answers: &mut Answers<'_>) {
     answers.fails(125, "usage", "exec", &["--", "true"]);
     answers.fails(127, "no_command", "exec", &["--only", "b", "--", "/nowhere/program"]);
     answers.ok("tour", &[]);
+}
+
+fn own_api(answers: &mut Answers<'_>) {
+    answers.fails(3, "not_found", "issue", &["i/x", "--client", "none"]);
+    answers.ok("client add", &["acme", "--contact", "ops", "--rate", "100/m,burst=5", "--quota", "1M/month"]);
+    answers.fails(6, "refused", "client add", &["acme"]);
+    answers.ok("role add", &["reader", "--scope", "orders:read"]);
+    answers.fails(6, "refused", "role add", &["reader", "--scope", "x"]);
+    answers.ok("role edit", &["reader", "--scope", "stock:read"]);
+    answers.fails(3, "not_found", "role edit", &["none", "--scope", "x"]);
+    let options = [
+        "--client",
+        "acme",
+        "--role",
+        "reader",
+        "--scope",
+        "admin",
+        "--expires",
+        "90d",
+        "--cidr",
+        "10.0.0.0/8",
+        "--method",
+        "GET",
+        "--path",
+        "/a/*",
+        "--origin",
+        "https://a.example",
+        "--app",
+        "a",
+        "--tag",
+        "team=web",
+    ];
+    let key = answers.ok("issue", &[&["i/x"][..], &options].concat());
+    let text = key["key"].as_str().unwrap().to_owned();
+    answers.ok("issue", &["i/y"]);
+    answers.input(6, "verify", &[], &text);
+    answers.input(
+        0,
+        "verify",
+        &[
+            "--ip",
+            "10.1.1.1",
+            "--method",
+            "GET",
+            "--path",
+            "/a/b",
+            "--origin",
+            "https://a.example",
+            "--app",
+            "a",
+        ],
+        &text,
+    );
+    answers.input(1, "verify", &[], "nothing");
+    answers.fails(2, "usage", "verify", &["--scope", "a AND"]);
+    answers.ok("list", &["--issued"]);
+    answers.ok("show", &["i/x"]);
+    answers.ok("rotate", &["i/x", "--grace", "1h"]);
+    answers.ok("history", &["i/x"]);
+    answers.ok("disable", &["i/x", "--reason", "a leak"]);
+    answers.ok("enable", &["i/x"]);
+    answers.ok("edit", &["i/x", "--note", "x", "--clear", "cidrs"]);
+    answers.ok("revoke", &["i/y"]);
+    answers.ok("remove", &["i/x", "i/y", "--yes"]);
+    answers.ok("list", &["--issued", "--removed"]);
+    answers.ok("undelete", &["i/x"]);
+    answers.ok("api add", &["shop", "--prefix", "shop"]);
+    answers.fails(6, "refused", "api add", &["shop"]);
+    answers.ok("api edit", &["shop", "--on-leak", "hold"]);
+    answers.fails(3, "not_found", "api edit", &["none", "--on-leak", "hold"]);
+    answers.ok("api list", &[]);
+    answers.fails(2, "usage", "api list", &["x"]);
+    answers.ok("api show", &["shop"]);
+    answers.fails(3, "not_found", "api show", &["none"]);
+    answers.ok("client show", &["acme"]);
+    answers.fails(3, "not_found", "client show", &["none"]);
+    answers.ok("client edit", &["acme", "--contact", ""]);
+    answers.fails(2, "usage", "client edit", &["acme"]);
+    answers.ok("client disable", &["acme", "--reason", "unpaid"]);
+    answers.fails(3, "not_found", "client disable", &["none"]);
+    answers.ok("client enable", &["acme"]);
+    answers.fails(3, "not_found", "client enable", &["none"]);
+    answers.ok("client list", &[]);
+    answers.fails(3, "not_found", "client list", &["--api", "none"]);
+    answers.fails(6, "refused", "client remove", &["acme"]);
+    answers.ok("client add", &["empty"]);
+    answers.ok("client remove", &["empty"]);
+    answers.ok("role list", &[]);
+    answers.fails(3, "not_found", "role list", &["--api", "none"]);
+    answers.fails(6, "refused", "role remove", &["reader"]);
+    answers.ok("edit", &["i/x", "--unrole", "reader"]);
+    answers.ok("role remove", &["reader"]);
+    answers.ok("audit log", &[]);
 }
 
 fn project(answers: &mut Answers<'_>) {

@@ -225,7 +225,7 @@ impl QuotaCell {
         }
     }
 
-    /// What is left of a block is of its window alone.
+    /// The rest of a block counts in its own window only.
     fn enter(&mut self, window: Window) {
         if self.window != Some(window) {
             *self = Self { window: Some(window), left: 0, to: 0 };

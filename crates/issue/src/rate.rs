@@ -149,7 +149,7 @@ impl RateCell {
 }
 
 impl Rate {
-    /// What a request adds to a state so far ahead of now, and the state after it.
+    /// The increment of a request to a state so far ahead of now, and the state after it.
     fn pass(&self, ahead: u64, cost: u32) -> Result<(u64, RateState), Refused> {
         let added = self.interval.saturating_mul(u64::from(cost));
         let next = ahead.saturating_add(added);

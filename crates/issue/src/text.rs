@@ -39,7 +39,7 @@ const MAX_REJECTIONS: u32 = 128;
 pub struct KeyText<'a> {
     pub prefix: &'a str,
     pub environment: Environment,
-    /// What logs may show of the key.
+    /// The part of a key that logs may show.
     pub id: Id,
     pub secret: &'a [u8; SECRET_LEN],
 }

@@ -19,6 +19,7 @@ use keyvault_os::fs::vault_file::FileFault;
 
 use super::check::Finding;
 use super::file::survivors::Loss;
+use super::issued::IssuedError;
 use super::sealed::SealError;
 use super::token::error::TokenError;
 
@@ -106,6 +107,9 @@ pub enum VaultError {
     /// Something with a token or a bundle.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// Something with a key of our own API, or with the API.
+    #[error(transparent)]
+    Issued(#[from] IssuedError),
     /// A key of that name is already there.
     #[error("{}", keys_exist(.0))]
     KeysExist(Vec<KeyName>),

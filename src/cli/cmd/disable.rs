@@ -3,6 +3,7 @@
 use clap::Args;
 use keyvault_vault::key;
 
+use super::issued;
 use super::revoke::reason;
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -10,6 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::KeyJson;
 use keyvault_core::name::KeyName;
+use keyvault_vault::issued::Switch;
 
 /// Disable keys: refuse them everywhere until `keyvault enable`.
 ///
@@ -27,6 +29,10 @@ pub(crate) struct Disable {
 impl Disable {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, mut access) = context.open_despite_damage()?;
+        if issued::are_issued(&mut vault, &access, &self.names)? {
+            let disable = Switch::Disable(&self.reason);
+            return issued::switch(context, (&mut vault, &access), &self.names, disable);
+        }
         let switched = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {
             key::disable(vault, access, world, &self.names, &self.reason)
         })?;

@@ -3,6 +3,7 @@
 use clap::Args;
 use keyvault_vault::key;
 
+use super::issued;
 use crate::cli::args::named;
 use crate::cli::cmd::project::mentions;
 use crate::cli::complete;
@@ -13,8 +14,10 @@ use crate::cli::output::time;
 use crate::cli::output::view::{self, KeyJson};
 use crate::cli::prompt;
 use crate::cli::resembling;
+use crate::cli::restrictions::{self, Dropped, Restrictions};
 use keyvault_core::clock::Moment;
-use keyvault_core::name::{EnvName, KeyName, Scope, TagKey};
+use keyvault_core::name::{EnvName, KeyName, Label, Scope, TagKey};
+use keyvault_vault::issued::Edit as IssuedEdit;
 use keyvault_vault::{Edit as Change, KeyRecord};
 
 /// Change a key's name, scopes, tags, expiry, variable, note, owner, display name, or whether it is public.
@@ -64,6 +67,83 @@ pub(crate) struct Edit {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    issued: OfIssued,
+}
+
+/// Options of issued keys alone.
+#[derive(Debug, Clone, Default, Args)]
+struct OfIssued {
+    /// Another owner of an issued key; an empty one removes it
+    #[arg(long, value_name = "CLIENT", value_parser = optional_label, help_heading = "Issued keys", hide_short_help = true)]
+    client: Option<ClientName>,
+    /// Roles to give to an issued key, separated by commas; may be repeated
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', value_parser = named::<Label>, help_heading = "Issued keys", hide_short_help = true)]
+    role: Vec<Label>,
+    /// Roles to take from an issued key, separated by commas; may be repeated
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', value_parser = named::<Label>, help_heading = "Issued keys", hide_short_help = true)]
+    unrole: Vec<Label>,
+    /// When an issued key becomes valid: 1h, 2027-01-31, 2027-01-31T12:00:00Z, or never for at once
+    #[arg(long, value_name = "WHEN", value_parser = time::expiry, help_heading = "Issued keys", hide_short_help = true)]
+    not_before: Option<time::Expiry>,
+    #[command(flatten)]
+    dropped: Dropped,
+    #[command(flatten)]
+    restrictions: Restrictions,
+}
+
+/// A client's name, or none where it is to be removed.
+#[derive(Debug, Clone)]
+struct ClientName(Option<Label>);
+
+fn optional_label(text: &str) -> Result<ClientName, String> {
+    if text.is_empty() { Ok(ClientName(None)) } else { named(text).map(|label| ClientName(Some(label))) }
+}
+
+impl OfIssued {
+    fn change(self, now: Moment) -> IssuedEdit {
+        IssuedEdit {
+            client: self.client.map(|ClientName(client)| client),
+            role: self.role.into_iter().collect(),
+            unrole: self.unrole.into_iter().collect(),
+            not_before: self.not_before.map(|begin| begin.resolve(now)),
+            clear: self.dropped.parts(),
+            conditions: self.restrictions.conditions(),
+            ..IssuedEdit::default()
+        }
+    }
+}
+
+/// The whole change of an issued key; an option of held keys is refused.
+fn of_issued(change: Change, issued: IssuedEdit) -> Result<IssuedEdit, Failure> {
+    let held = [
+        ("--env", change.variable.is_some()),
+        ("--owner", change.owner.is_some()),
+        ("--public", change.public == Some(true)),
+        ("--no-public", change.public == Some(false)),
+    ];
+    if let Some((option, _)) = held.into_iter().find(|(_, given)| *given) {
+        return Err(issued::refuse_option(option));
+    }
+    let too_long = |text: &Option<String>| text.as_ref().and_then(|text| restrictions::text(text).err());
+    for (option, fault) in
+        [("--note", too_long(&change.note)), ("--display-name", too_long(&change.display_name))]
+    {
+        if let Some(fault) = fault {
+            return Err(Failure::usage(&format!("`{option}` {fault}."), Some("Nothing was changed.")));
+        }
+    }
+    Ok(IssuedEdit {
+        rename: change.rename,
+        scope: change.scope,
+        unscope: change.unscope,
+        tag: change.tag,
+        untag: change.untag,
+        note: change.note,
+        display_name: change.display_name,
+        expires: change.expires,
+        ..issued
+    })
 }
 
 impl Edit {
@@ -87,7 +167,9 @@ impl Edit {
             display_name: self.display_name,
             public,
         };
-        if change == Change::default() {
+        let of_issued_alone = self.issued.change(now);
+        let needs_issued = of_issued_alone != IssuedEdit::default();
+        if change == Change::default() && !needs_issued {
             return Err(Failure::usage(
                 "No change given.",
                 Some("`keyvault edit --help` lists what can be changed."),
@@ -110,6 +192,13 @@ impl Edit {
         }
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
+        if issued::are_issued(&mut vault, &access, &self.names)? {
+            let change = of_issued(change, of_issued_alone)?;
+            return issued::edit(context, (&mut vault, &access), &self.names, &change);
+        }
+        if needs_issued {
+            return Err(issued::needs_issued("--client, --role, and restrictions"));
+        }
         if self.public && !self.yes {
             // A name that is not there is said before anything is asked.
             for name in &self.names {

@@ -3,6 +3,7 @@
 use clap::Args;
 use keyvault_vault::key;
 
+use super::issued;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -10,6 +11,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::KeyJson;
 use keyvault_core::name::KeyName;
 use keyvault_vault::Status;
+use keyvault_vault::issued::Switch;
 
 /// Enable keys that were disabled.
 ///
@@ -24,6 +26,9 @@ pub(crate) struct Enable {
 impl Enable {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_with_access()?;
+        if issued::are_issued(&mut vault, &access, &self.names)? {
+            return issued::switch(context, (&mut vault, &access), &self.names, Switch::Enable);
+        }
         let path = vault.path().to_owned();
         let now = context.now();
         let switched = context.with_world(|world| {

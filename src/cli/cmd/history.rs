@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
+use super::issued;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -13,7 +14,7 @@ use crate::cli::output::table::{Column, Table};
 use crate::cli::output::time;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::KeyName;
-use keyvault_vault::{KeyRecord, Version, key};
+use keyvault_vault::{KeyRecord, VaultError, Version, key};
 
 /// Show a key's versions.
 ///
@@ -30,8 +31,14 @@ impl History {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
         let (mut vault, access) = context.open_to_look()?;
         let path = vault.path().to_owned();
-        let (key, reads) =
-            key::history(&mut vault, &access, &self.name).map_err(|error| Failure::of(error, &path))?;
+        let (key, reads) = match key::history(&mut vault, &access, &self.name) {
+            Ok(history) => history,
+            Err(missing @ (VaultError::Issued(_) | VaultError::NoSuchKeys { .. })) => {
+                let key = issued::instead_of(context, &mut vault, &access, &self.name, missing)?;
+                return issued::history(context, &key);
+            }
+            Err(error) => return Err(Failure::of(error, &path)),
+        };
         let now = context.now();
         if context.ui.json {
             let versions: Vec<_> = newest_first(&key).map(|version| json(version, &reads, now)).collect();

@@ -18,9 +18,9 @@ use crate::cli::output::view::{self, KeyJson, Shown};
 use crate::cli::output::{self, Ui};
 use crate::cli::unlock::key_source::{Machine, Opened, token_given_by};
 use keyvault_core::clock::Moment;
-use keyvault_core::name::{KeyName, Scope, TagKey};
+use keyvault_core::name::{KeyName, Label, Scope, TagKey};
 use keyvault_core::secret::SecretBytes;
-use keyvault_vault::{Access, KeyRecord, Names, RemovedKey, Status, Supply, Vault, Version, key};
+use keyvault_vault::{Access, KeyRecord, Names, RemovedKey, Status, Supply, Vault, Version, issued, key};
 
 /// List keys.
 ///
@@ -65,6 +65,12 @@ pub(crate) struct List {
     /// Every column
     #[arg(long, conflicts_with = "columns")]
     wide: bool,
+    /// Issued keys instead of held ones
+    #[arg(long, conflicts_with_all = ["status", "sort", "columns", "wide"])]
+    issued: bool,
+    /// With --issued: keys of this client
+    #[arg(long, value_name = "CLIENT", requires = "issued", value_parser = named::<Label>, hide_short_help = true)]
+    client: Option<Label>,
     #[command(flatten)]
     machine: Machine,
 }
@@ -230,18 +236,38 @@ impl List {
     fn list_owned(&self, context: &Context, mut vault: Vault, access: &Access) -> Result<u8, Failure> {
         context.tell_alarm(&mut vault, access)?;
         let path = vault.path().to_owned();
+        if self.removed && self.issued {
+            let removed = issued::removed(&mut vault, access, context.now())
+                .map_err(|error| Failure::of(error, &path))?;
+            let removed: Vec<_> =
+                removed.into_iter().filter(|one| self.wants_issued(&one.key, context.now())).collect();
+            return super::issued::list_removed(context, &removed);
+        }
         if self.removed {
             let removed =
                 key::removed(&mut vault, access, context.now()).map_err(|error| Failure::of(error, &path))?;
             return self.list_removed(&removed, context);
         }
+        if self.issued {
+            let keys =
+                issued::list(&mut vault, access, context.now()).map_err(|error| Failure::of(error, &path))?;
+            let keys: Vec<_> = keys.into_iter().filter(|key| self.wants_issued(key, context.now())).collect();
+            return super::issued::list(context, &keys);
+        }
         // The process ends right after: taking 10,000 keys apart one by one would take a tenth of its time.
-        let key_records =
-            ManuallyDrop::new(key::list(&mut vault, access).map_err(|error| Failure::of(error, &path))?);
+        let (key_records, issued) =
+            key::list_beside_issued(&mut vault, access).map_err(|error| Failure::of(error, &path))?;
+        let key_records = ManuallyDrop::new(key_records);
         let keys = self.chosen(key_records.iter().map(Shown::Held).collect(), context.now());
         let values = public_values(context, &mut vault, access, &self.public(&keys, &context.ui));
         if !keys.is_empty() || context.ui.json {
-            return self.print(context, &keys, &values, key_records.len());
+            let printed = self.print(context, &keys, &values, key_records.len())?;
+            Self::count_issued(context, issued);
+            return Ok(printed);
+        }
+        if key_records.is_empty() && issued > 0 {
+            Self::count_issued(context, issued);
+            return Ok(code::DONE);
         }
         context.ui.note(&if key_records.is_empty() {
             "No keys yet. Create one with `keyvault generate NAME`, or import a file with `keyvault import .env`."
@@ -259,6 +285,7 @@ impl List {
             ("--tag", !self.tag.is_empty()),
             ("--sort created", self.sort == Sort::Created),
             ("--removed", self.removed),
+            ("--issued", self.issued),
         ];
         if let Some((option, _)) = needs_record.into_iter().find(|(_, given)| *given) {
             let variable = token_given_by().filter(|_| !supply.is_limited());
@@ -413,6 +440,30 @@ impl List {
             })
             .collect();
         if lines.is_empty() { "No matching keys.".to_owned() } else { lines.join("\n") }
+    }
+
+    /// One line with the number of issued keys, which a list of held ones leaves out.
+    fn count_issued(context: &Context, issued: u64) {
+        if issued > 0 && !context.ui.json {
+            let count = view::counted(usize::try_from(issued).unwrap_or(usize::MAX), "issued key");
+            context.ui.note(&format!("{count}: `keyvault list --issued` lists them."));
+        }
+    }
+
+    fn wants_issued(&self, key: &issued::Key, now: Moment) -> bool {
+        let name = self
+            .pattern
+            .as_ref()
+            .is_none_or(|pattern| key.name.as_ref().is_some_and(|name| pattern.matches(name)));
+        let scope = self.scope.is_empty() || self.scope.iter().any(|scope| key.scopes.contains(scope));
+        let tag = self.tag.iter().all(|(tag, value)| {
+            key.tags.get(tag).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+        });
+        let client = self.client.is_none() || self.client == key.client;
+        let expiring = self
+            .expiring
+            .is_none_or(|within| key.ends.is_some_and(|expires| expires <= now.plus_millis(within.millis)));
+        name && scope && tag && client && expiring
     }
 
     fn wants(&self, shown: Shown<'_>, now: Moment) -> bool {

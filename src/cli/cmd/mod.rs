@@ -1,8 +1,10 @@
 //! One file for each verb: its arguments, whose comments are its help, and one function.
 
 pub(crate) mod add;
+pub(crate) mod api;
 pub(crate) mod audit;
 pub(crate) mod bundle;
+pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod direnv;
@@ -17,12 +19,15 @@ pub(crate) mod help;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod issue;
+mod issued;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod man;
 pub(crate) mod project;
 pub(crate) mod remove;
 pub(crate) mod revoke;
+pub(crate) mod role;
 pub(crate) mod rollback;
 pub(crate) mod rotate;
 pub(crate) mod show;
@@ -32,3 +37,4 @@ pub(crate) mod tour;
 pub(crate) mod undelete;
 pub(crate) mod unlock;
 pub(crate) mod vault;
+pub(crate) mod verify;

@@ -6,6 +6,7 @@ use clap::Args;
 use keyvault_core::clock::Moment;
 use keyvault_vault::{Access, KeyRecord, RemovedKey, Vault, VaultError, key};
 
+use super::issued;
 use crate::cli::args::named;
 use crate::cli::cmd::project::mentions;
 use crate::cli::complete;
@@ -49,10 +50,11 @@ impl Remove {
         }
         let (mut vault, mut access) = context.open_despite_damage()?;
         let path = vault.path().to_owned();
+        let issued = !self.removed && issued::are_issued(&mut vault, &access, &self.names)?;
         // A name that is not there is said before anything is asked.
         let mut others = Vec::with_capacity(self.names.len());
         for name in &self.names {
-            others.push(self.find(&mut vault, &access, name, &path)?);
+            others.push(if issued { 0 } else { self.find(&mut vault, &access, name, &path)? });
         }
         if !self.yes {
             context.ui.say(match (self.wipe, self.removed) {
@@ -66,6 +68,9 @@ impl Remove {
             for (name, others) in self.names.iter().zip(&others) {
                 self.confirm(context, name, *others)?;
             }
+        }
+        if issued {
+            return issued::remove(context, (&mut vault, &access), &self.names, self.wipe);
         }
         if self.removed {
             let wiped = context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {

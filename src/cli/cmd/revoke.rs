@@ -6,6 +6,7 @@ use clap::Args;
 use keyvault_vault::VersionState;
 use keyvault_vault::{key, token};
 
+use super::issued;
 use super::remove::certain;
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -13,6 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::view::KeyJson;
 use keyvault_core::name::{KeyName, TokenName};
+use keyvault_vault::issued::Switch;
 use keyvault_vault::{KeyRecord, Revocation, Version};
 
 /// The longest reason, in bytes.
@@ -58,6 +60,13 @@ impl Revoke {
             ));
         }
         let (mut vault, mut access) = context.open_despite_damage()?;
+        if issued::are_issued(&mut vault, &access, &self.names)? {
+            if self.version.is_some() {
+                return Err(issued::refuse_option("--version"));
+            }
+            let revoke = Switch::Revoke { reason: &self.reason, wipe: self.wipe };
+            return issued::switch(context, (&mut vault, &access), &self.names, revoke);
+        }
         let revocation = Revocation { version: self.version, reason: self.reason, wipe: self.wipe };
         let key_records =
             context.change_despite_damage(&mut vault, &mut access, |vault, access, world| {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::add;
 use super::revoke::bundles_of;
+use super::{add, issued};
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -14,6 +14,7 @@ use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
 use crate::cli::value;
 use keyvault_core::name::{KeyName, Scope};
+use keyvault_vault::issued::Terms as IssuedTerms;
 use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key, token};
 
 /// Give keys new values.
@@ -68,6 +69,15 @@ impl Rotate {
         };
         let which = self.which();
         let (mut vault, access) = context.open_with_access()?;
+        if let Which::Names(names) = &which
+            && issued::are_issued(&mut vault, &access, names)?
+        {
+            if gives_value || self.exact {
+                return Err(issued::refuse_option(if self.file.is_some() { "--file" } else { "--stdin" }));
+            }
+            let terms = IssuedTerms { grace: terms.grace, expires: terms.expires };
+            return issued::rotate(context, (&mut vault, &access), names, terms);
+        }
         let path = vault.path().to_owned();
         let due = key::due(&mut vault, &access, &which, now).map_err(|error| Failure::of(error, &path))?;
         if due.is_empty() {

@@ -7,6 +7,7 @@ use clap::Args;
 use keyvault_vault::VersionState;
 use keyvault_vault::key;
 
+use super::issued;
 use crate::cli::args::named;
 use crate::cli::clipboard::Clipboard;
 use crate::cli::complete;
@@ -155,7 +156,14 @@ impl Show {
     fn show_owned(&self, context: &Context, vault: &mut Vault, access: &Access) -> Result<u8, Failure> {
         context.tell_alarm(vault, access)?;
         let (path, now) = (vault.path().to_owned(), context.now());
-        let key_record = key::show(vault, access, &self.name).map_err(|error| Failure::of(error, &path))?;
+        let key_record = match key::show(vault, access, &self.name) {
+            Ok(key_record) => key_record,
+            Err(missing @ (VaultError::Issued(_) | VaultError::NoSuchKeys { .. })) if !self.public => {
+                let key = issued::instead_of(context, vault, access, &self.name, missing)?;
+                return issued::show(context, &key);
+            }
+            Err(error) => return Err(Failure::of(error, &path)),
+        };
         if self.public {
             let public =
                 key_record.current().and_then(|version| version.public.as_ref()).ok_or_else(|| {

@@ -15,8 +15,11 @@ use crate::cli::output::time::{self, Expiry};
 use crate::cli::output::view;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::similar::nearest;
-use keyvault_core::name::{KeyName, Scope, TokenName};
-use keyvault_vault::{Access, Issued, Listed, NewToken, Of, TokenEdit, TokenKind, TokenRecord, Vault};
+use keyvault_core::name::{KeyName, Label, Scope, TokenName};
+use keyvault_issue::ApiId;
+use keyvault_vault::{
+    Access, Issued, Listed, NewToken, Of, TokenEdit, TokenKind, TokenRecord, Vault, VaultError, World, issued,
+};
 
 /// Give machines a credential that opens only the keys granted to it.
 #[derive(Debug, Subcommand)]
@@ -40,7 +43,7 @@ pub(crate) struct Create {
     #[arg(value_parser = named::<TokenName>)]
     name: TokenName,
     /// Grant the keys with any of these scopes, separated by commas, now and later; may be repeated
-    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>, required_unless_present = "key")]
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>, required_unless_present_any = ["key", "verifier"])]
     scope: Vec<Scope>,
     /// Grant these keys, separated by commas; may be repeated
     #[arg(long, value_name = "NAME", value_delimiter = ',', add = complete::more_keys(), value_parser = named::<KeyName>)]
@@ -48,6 +51,12 @@ pub(crate) struct Create {
     /// When it expires: 90d, 2027-01-31, 2027-01-31T12:00:00Z or never
     #[arg(long, value_name = "WHEN", add = complete::one_of(|| complete::LIFETIMES), value_parser = time::expiry_ahead)]
     expires: Option<Expiry>,
+    /// A gateway's token: it verifies the keys that you issue, and reads no held key but those granted to it
+    #[arg(long)]
+    verifier: bool,
+    /// With --verifier: the API whose keys it verifies, instead of `default`; may be repeated
+    #[arg(long, value_name = "API", requires = "verifier", value_parser = named::<Label>)]
+    api: Vec<Label>,
 }
 
 /// List tokens, and limited sessions that have not ended.
@@ -134,7 +143,13 @@ impl Create {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let issued = context.with_world(|world| {
-            token::create(&mut vault, &access, world, &new).map_err(|error| Failure::of(error, &path))
+            let issued = if self.verifier {
+                verified_apis(&mut vault, &access, world, &self.api)
+                    .and_then(|apis| token::create_verifier(&mut vault, &access, world, &new, &apis))
+            } else {
+                token::create(&mut vault, &access, world, &new)
+            };
+            issued.map_err(|error| Failure::of(error, &path))
         })?;
         let printed = print_issued(context, &issued)?;
         if !context.ui.json {
@@ -142,6 +157,19 @@ impl Create {
         }
         Ok(printed)
     }
+}
+
+/// The ids of the APIs of these names; of `default` if none is named.
+fn verified_apis(
+    vault: &mut Vault,
+    access: &Access,
+    world: &World<'_>,
+    names: &[Label],
+) -> Result<Vec<ApiId>, VaultError> {
+    if names.is_empty() {
+        return Ok(vec![issued::default_api(vault, access, world)?.id]);
+    }
+    names.iter().map(|name| Ok(issued::api(vault, access, world, name)?.id)).collect()
 }
 
 impl Edit {

@@ -1,7 +1,7 @@
 //! `keyvault undelete`
 
 use clap::Args;
-use keyvault_vault::{Status, key};
+use keyvault_vault::{Status, VaultError, issued, key};
 
 use crate::cli::args::named;
 use crate::cli::complete;
@@ -39,10 +39,19 @@ impl Undelete {
         let (mut vault, access) = context.open_with_access()?;
         let path = vault.path().to_owned();
         let Self { name, rename, .. } = &self;
-        let back = context.with_world(|world| {
-            key::undelete(&mut vault, &access, world, name, rename.as_ref())
-                .map_err(|error| Failure::of(error, &path))
-        })?;
+        let back = context
+            .with_world(|world| Ok(key::undelete(&mut vault, &access, world, name, rename.as_ref())))?;
+        let back = match back {
+            Ok(back) => back,
+            Err(error @ VaultError::NotRemoved { .. }) => {
+                let removed = issued::removed(&mut vault, &access, context.now()).unwrap_or_default();
+                if removed.iter().all(|removed| removed.key.name.as_ref() != Some(name)) {
+                    return Err(Failure::of(error, &path));
+                }
+                return super::issued::undelete(context, (&mut vault, &access), name, rename.as_ref());
+            }
+            Err(error) => return Err(Failure::of(error, &path)),
+        };
         let now = context.now();
         if context.ui.json {
             context.ui.print_json(&KeyJson::all([&back.key], now))?;

@@ -1,6 +1,7 @@
 //! From facts to sentences: what is wrong, with which thing, what to do about it; and the exit code.
 
 pub(in crate::cli) mod delivery;
+mod issued;
 pub(in crate::cli) mod problem;
 pub(in crate::cli) mod project;
 mod remedy;

@@ -139,6 +139,10 @@ fn refusal(refusal: &Refusal) -> Failure {
         Problem::Withheld(name) => Some(name),
         _ => None,
     });
+    let issued = names(problems, |problem| match problem {
+        Problem::Issued(name) => Some(name),
+        _ => None,
+    });
     let versions = names(problems, |problem| match problem {
         Problem::Version { name, .. } => Some(name),
         _ => None,
@@ -152,6 +156,9 @@ fn refusal(refusal: &Refusal) -> Failure {
         }),
         revoked.map(|Named { only, .. }| {
             format!("Give a revoked key a new value with `keyvault rotate {only}`.")
+        }),
+        issued.map(|Named { only, .. }| {
+            format!("Leave out issued keys. `keyvault rotate {only}` makes a new secret, and shows it once.")
         }),
         withheld.map(|Named { all, .. }| {
             format!("Make a key available to project files with `keyvault edit {all} --untag project`.")

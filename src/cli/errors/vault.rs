@@ -12,6 +12,7 @@ use keyvault_vault::{VaultError, hides_its_name};
 
 pub(in crate::cli) use keyvault_core::text::{list, looks_like_a_value};
 
+use super::issued::issued;
 use super::remedy::{Remedy, busy, changed, damaged, failed, not_found, refused, usage, wrong_credential};
 use super::token::token;
 use super::vault_file::{alarm, altered, altered_file, exists, file, store};
@@ -59,6 +60,7 @@ impl Failure {
             VaultError::Rekeyed => changed("Run the command again."),
             VaultError::Changed => changed("Run the command again, and check what it would supersede."),
             VaultError::Token(error) => token(error),
+            VaultError::Issued(error) => issued(error),
             VaultError::AnotherKey(_) => changed("Check the key, and run the command again."),
             VaultError::BackupDamaged(_) => damaged("The vault here was not changed. Use another backup."),
             VaultError::HeaderDamaged => altered_file(path),

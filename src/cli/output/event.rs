@@ -9,8 +9,11 @@ use super::time;
 use super::view;
 use crate::cli::output;
 use crate::cli::unlock::log_gap_json;
+use keyvault_core::name::KeyName;
+use keyvault_issue::record::Id;
 use keyvault_vault::audit::{
-    Event, Grace, KeyRef, LogGap, OfSession, Outcome, Renamed, TokenChange, TokenEdited, Wiped,
+    ApiChange, ApiNoun, Event, Grace, IssuedChange, KeyRef, LogGap, OfSession, Outcome, Renamed, TokenChange,
+    TokenEdited, Wiped,
 };
 use keyvault_vault::{LedgerId, Of};
 
@@ -41,9 +44,20 @@ pub(in crate::cli) fn json(of: &Of, event: &Event) -> Value {
         },
         "session": session.map(|of| serde_json::json!({ "name": of.session.as_str(), "made_by": of.made_by })),
         "keys": keys,
+        "issued": event.get::<IssuedChange>().map(|change| issued_json(&change)),
         "detail": words(event, |seconds| format!("{seconds} s")),
         "log_gap": log_gap_json(event.gap()),
         "change": event.change.map(|change| change.number),
+    })
+}
+
+fn issued_json(change: &IssuedChange) -> Value {
+    let keys = change.keys.iter();
+    let keys = keys.map(
+        |(id, name)| serde_json::json!({ "id": id.as_str(), "name": name.as_ref().map(KeyName::as_str) }),
+    );
+    serde_json::json!({
+        "deed": change.deed.name(), "api": change.api.as_str(), "keys": keys.collect::<Vec<_>>(),
     })
 }
 
@@ -67,12 +81,30 @@ fn words(event: &Event, length: fn(u64) -> String) -> String {
         (Some(Wiped), Some(reason)) => Some(format!("wiped: {reason}")),
         (None, detail) => detail.map(str::to_owned),
     };
-    [token, edited, renamed, grace, detail]
+    let issued = event.get().map(|change: IssuedChange| issued_words(&change));
+    let api = event.get().map(|ApiChange { deed, noun, api, name }| match noun {
+        ApiNoun::Api => format!("{} API {name}", deed.name()),
+        noun => format!("{} {} {name} of API {api}", deed.name(), noun.name()),
+    });
+    [token, edited, issued, api, renamed, grace, detail]
         .into_iter()
         .flatten()
         .filter(|words| !words.is_empty())
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// `issued acme/prod (7HqW2bXk9LmT)`
+fn issued_words(change: &IssuedChange) -> String {
+    const SHOWN: usize = 5;
+    let named = |(id, name): (&Id, &Option<KeyName>)| match name {
+        Some(name) => format!("{name} ({id})"),
+        None => id.to_string(),
+    };
+    let keys = view::joined(change.keys.iter().take(SHOWN).map(named));
+    let more = change.keys.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{} {keys}{more}", change.deed.name())
 }
 
 /// `scopes +deploy -dev, keys +db/url, expires never`

@@ -4,6 +4,7 @@
 //! nothing from the vault is interpreted: control characters and direction marks are shown, not obeyed.
 
 pub(crate) mod event;
+pub(in crate::cli) mod issued;
 pub(crate) mod loss;
 pub(in crate::cli) mod ocsf;
 mod pager;

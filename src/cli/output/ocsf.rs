@@ -113,7 +113,7 @@ fn base((activity, caption): Activity, operation: &str, at: Moment, record: &Val
 
 fn activity(action: Action) -> Activity {
     match action {
-        Action::Init | Action::Generate | Action::Add | Action::Import => CREATE,
+        Action::Init | Action::Generate | Action::Add | Action::Import | Action::Issue => CREATE,
         Action::Exec | Action::Export | Action::Reveal => READ,
         Action::Edit
         | Action::Rotate
@@ -126,6 +126,7 @@ fn activity(action: Action) -> Activity {
         | Action::Rekey
         | Action::Restore
         | Action::Undelete
+        | Action::Api
         | Action::Adopt => UPDATE,
         Action::Remove => DELETE,
         Action::Unlock | Action::Slot | Action::Token | Action::Bundle => (OTHER, ""),

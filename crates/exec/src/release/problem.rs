@@ -55,6 +55,9 @@ pub enum Problem {
     Expired { name: KeyName, since: Moment },
     #[error("{0}: disabled")]
     Disabled(KeyName),
+    /// The key is one of our own API, of which the vault has a hash alone.
+    #[error("{0}: an issued key, which has no value in the vault")]
+    Issued(KeyName),
     /// The key has no current version.
     #[error("{0}: revoked")]
     Revoked(KeyName),

@@ -225,6 +225,9 @@ impl Staging<'_> {
 
     /// The problem with a name that is not in the vault, and the key that was probably meant.
     pub(super) fn missing(&self, name: &KeyName) -> Result<Problem, VaultError> {
+        if self.keys.is_issued(name)? {
+            return Ok(Problem::Issued(name.clone()));
+        }
         let (wanted, near) = (name.clone(), self.keys.name_like(name)?);
         Ok(if let Some(to) = self.keys.granted_to() {
             Problem::NotGranted { wanted, near, to }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keyvault_core::crypto::Hash;
+use keyvault_core::crypto::{Hash, SealingKey};
+use keyvault_core::name::KeyName;
 
 use super::page::{At, By, Found, MAX_PAGE, Page, Rules, page_of};
 use super::{Kind, PageKeys, SetError, VerifiedHeader, tree};
@@ -132,6 +133,31 @@ impl LoadedSet {
         Page::open(at, keys.get(kind)?, rules, &page.sealed).ok()?.into_first()
     }
 
+    /// The page that a name is on, if it is in the set.
+    #[must_use]
+    pub fn page_of_name(header: &VerifiedHeader, name: &KeyName) -> Option<u32> {
+        let (pages, _) = header.header().count(Kind::Names);
+        (pages > 0).then(|| page_of::<NamedKey>(name, pages))
+    }
+
+    /// A name's entry out of its page, which is not held against the root: whoever has the key of names can have made it.
+    #[must_use]
+    pub fn glance_at_name(
+        header: &VerifiedHeader,
+        key: &SealingKey,
+        page: &SealedPage<'_>,
+        name: &KeyName,
+    ) -> Option<NamedKey> {
+        let header = header.header();
+        let (set, kind) = (&header.set, Kind::Names);
+        let at = At { identity: &header.identity, set, kind, page: page.page };
+        let rules = Rules { pages: header.count(kind).0, by: By::Owner, mark: None };
+        match Page::<NamedKey>::open(at, key, rules, &page.sealed).ok()?.find(name) {
+            Found::Record(entry) => Some(entry.clone()),
+            Found::Newer | Found::Absent => None,
+        }
+    }
+
     /// Takes in one page; says how many records it has.
     fn put(&mut self, kind: Kind, page: u32, keys: &PageKeys, sealed: &[u8]) -> Result<u32, SetError> {
         if sealed.len() > MAX_PAGE {
@@ -220,7 +246,7 @@ impl LoadedSet {
     }
 
     #[must_use]
-    pub fn name(&self, name: &keyvault_core::name::KeyName) -> Found<'_, NamedKey> {
+    pub fn name(&self, name: &KeyName) -> Found<'_, NamedKey> {
         find(&self.opened.names, name)
     }
 

@@ -25,7 +25,7 @@ pub struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 64);
 
-/// What a key's text is held against.
+/// The proof that a key's text is held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Algorithm {
@@ -39,7 +39,7 @@ pub enum Algorithm {
     ImportedSha512,
 }
 
-/// What holds for a key at any time, from the mildest to the strictest.
+/// Facts that hold for a key at any time, from the mildest to the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Fixed {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::record::{Conditions, Network};
 
-/// What a request is, as far as keys can be restricted to it. Nothing known meets no restriction.
+/// The properties of a request that keys can be restricted to. A property that is not known meets no restriction.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Asked<'a> {
     pub network: Option<IpAddr>,

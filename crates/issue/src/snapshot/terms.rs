@@ -73,7 +73,7 @@ pub fn limit_tag(name: &Label) -> u64 {
     hash.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
-/// What a record has in common with others, encoded, into a buffer that is used again.
+/// Encodes the part of a record that others share, into a buffer that is used again.
 pub(super) fn encode_common(key: &KeyRecord, buffer: &mut Vec<u8>) {
     buffer.clear();
     let kind =

@@ -348,7 +348,8 @@ impl Shop {
         let key = api_key();
         let ledger = Ledger { identity: IDENTITY, api: API, verifier: GATE, api_key: &key };
         let notice = Notice { id, time: NOW, reason: Reason::Asked, detail: "" };
-        let (row, point) = ledger.append(&self.point, &notice, (&signing(9), ledger.identity.epoch), &SystemRng).unwrap();
+        let (row, point) =
+            ledger.append(&self.point, &notice, (&signing(9), ledger.identity.epoch), &SystemRng).unwrap();
         self.rows.push(row);
         self.point = point;
     }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use borsh::{BorshDeserialize, BorshSerialize};
 use keyvault_core::clock::Moment;
 use keyvault_core::codec::{self, Extensions, Malformed};
-use keyvault_core::name::{KeyName, Scope, TokenName};
+use keyvault_core::name::{KeyName, Label, Scope, TokenName};
+use keyvault_issue::record::Id;
 
 use super::event::Action;
 
@@ -58,6 +59,96 @@ impl TokenDeed {
             Self::Renewed => "renewed",
             Self::Revoked => "revoked",
             Self::Edited => "edited",
+        }
+    }
+}
+
+/// The change of issued keys. They are named here and not among the event's keys, which are held ones: a restore and the
+/// history of a held key of that name go by those.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct IssuedChange {
+    pub deed: IssuedDeed,
+    pub api: Label,
+    /// With the names that they had; keys of issuers have none.
+    pub keys: BTreeMap<Id, Option<KeyName>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum IssuedDeed {
+    Issued = 1,
+    Rotated = 2,
+    Edited = 3,
+    Revoked = 4,
+    Disabled = 5,
+    Enabled = 6,
+    Removed = 7,
+    Undeleted = 8,
+}
+
+impl IssuedDeed {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Rotated => "rotated",
+            Self::Edited => "edited",
+            Self::Revoked => "revoked",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Removed => "removed",
+            Self::Undeleted => "undeleted",
+        }
+    }
+}
+
+/// The change of an API, or of a client or a role in it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ApiChange {
+    pub deed: ApiDeed,
+    pub noun: ApiNoun,
+    pub api: Label,
+    pub name: Label,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum ApiNoun {
+    Api = 1,
+    Client = 2,
+    Role = 3,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[borsh(use_discriminant = true)]
+pub enum ApiDeed {
+    Added = 1,
+    Edited = 2,
+    Removed = 3,
+    Disabled = 4,
+    Enabled = 5,
+}
+
+impl ApiNoun {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Api => "API",
+            Self::Client => "client",
+            Self::Role => "role",
+        }
+    }
+}
+
+impl ApiDeed {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Edited => "edited",
+            Self::Removed => "removed",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
         }
     }
 }
@@ -193,6 +284,16 @@ impl Detail for KeptIds {
     const ON: &'static [Action] = &[Action::Remove, Action::Undelete];
 }
 
+impl Detail for IssuedChange {
+    const FIELD: u16 = 25;
+    const ON: &'static [Action] = &[Action::Issue];
+}
+
+impl Detail for ApiChange {
+    const FIELD: u16 = 27;
+    const ON: &'static [Action] = &[Action::Api];
+}
+
 /// Refuses a field that is defined here and is not what it must be.
 pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     fn one<D: Detail>(extensions: &Extensions) -> Result<(), Malformed> {
@@ -209,7 +310,9 @@ pub(super) fn hold(extensions: &Extensions) -> Result<(), Malformed> {
     one::<BrokenLedgers>(extensions)?;
     one::<AfterChange>(extensions)?;
     one::<KeptIds>(extensions)?;
-    one::<TokenEdited>(extensions)
+    one::<TokenEdited>(extensions)?;
+    one::<IssuedChange>(extensions)?;
+    one::<ApiChange>(extensions)
 }
 
 #[cfg(test)]
@@ -232,7 +335,9 @@ mod tests {
             (19, &[0; 8]),
             (21, b"\0\0\0\0"),
             (23, &[0; 17]),
-            (25, b"of a later version"),
+            (25, b"\x01\x01\0\0\0a\0\0\0\0"),
+            (27, b"\x01\x03\x01\0\0\0a\x01\0\0\0b"),
+            (29, b"of a later version"),
         ] {
             assert_eq!(with(field, bytes), Ok(()), "{field}");
         }
@@ -249,6 +354,8 @@ mod tests {
             (19, &[0; 9]),
             (21, b"\x01\0\0\0id"),
             (23, &[0; 16]),
+            (25, b"\x09\x01\0\0\0a\0\0\0\0"),
+            (27, b"\x01\x04\x01\0\0\0a\x01\0\0\0b"),
         ] {
             assert_eq!(with(field, bytes), Err(Malformed), "{field}");
         }

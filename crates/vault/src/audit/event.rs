@@ -48,10 +48,14 @@ pub enum Action {
     /// A token was made, renewed or revoked, or what its bearer read was imported.
     Token,
     Bundle,
+    /// A key of our own API was issued, or changed.
+    Issue,
+    /// An API, a client, or a role came, went, or was changed.
+    Api,
 }
 
 impl Action {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::Init,
         Self::Unlock,
         Self::Generate,
@@ -76,6 +80,8 @@ impl Action {
         Self::Restore,
         Self::Token,
         Self::Bundle,
+        Self::Issue,
+        Self::Api,
     ];
 
     /// The word that stands in the log.
@@ -106,6 +112,8 @@ impl Action {
             Self::Restore => "restore",
             Self::Token => "token",
             Self::Bundle => "bundle",
+            Self::Issue => "issue",
+            Self::Api => "api",
         }
     }
 

@@ -15,7 +15,8 @@ mod verify;
 pub(crate) use chain::{AuditKeys, Chain, ChainMark, HeadMark, START, Seed};
 pub(crate) use detail::{AfterChange, KeptIds};
 pub use detail::{
-    BrokenLedgers, Detail, Grace, NewExpiry, OfSession, Renamed, TokenChange, TokenDeed, TokenEdited, Wiped,
+    ApiChange, ApiDeed, ApiNoun, BrokenLedgers, Detail, Grace, IssuedChange, IssuedDeed, NewExpiry,
+    OfSession, Renamed, TokenChange, TokenDeed, TokenEdited, Wiped,
 };
 pub use event::{Action, Actor, ChangeMark, Event, KeyRef, LogGap, Outcome};
 pub(crate) use verify::{

@@ -12,10 +12,14 @@ use keyvault_issue::set::{
 };
 use keyvault_issue::{ApiId, SetId, VerifierId};
 
+mod api;
 #[cfg(test)]
 mod attacks;
+mod client;
 mod deciding;
+mod edit;
 mod entries;
+mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
@@ -24,8 +28,15 @@ mod holds;
 mod issuer_side;
 mod listing;
 mod machine;
+mod mint;
+mod names;
 mod owner_side;
+mod removal;
+mod role;
+mod state;
 mod verifier_side;
+mod verifying;
+mod view;
 mod watch;
 
 pub use self::deciding::{Decision, decide_holds};
@@ -34,8 +45,24 @@ pub use self::holds::hold;
 pub(crate) use self::holds::note_holds;
 pub use self::issuer_side::{IssuersView, write_set};
 pub(crate) use self::listing::list_raised;
+pub use keyvault_issue::standing::Standing;
+
+pub use self::api::{ApiEdit, ApiSummary, add_api, api, apis, default_api, edit_api};
+pub use self::client::{
+    ClientEdit, ClientView, add_client, clients, edit_client, missing_client, remove_client, switch_client,
+};
+pub use self::edit::{Edit, Part, edit};
+pub use self::error::{IssuedError, Noun};
+pub use self::mint::{Minted, New, Terms, issue, rotate};
+pub(crate) use self::names::{Lookup, count_in, named as named_key, refuse_issued};
+pub use self::names::{count, is_issued};
 pub use self::owner_side::{change_api, create_api};
+pub use self::removal::{Removed, remove, removed, undelete, wipe};
+pub use self::role::{RoleView, add_role, edit_role, remove_role, roles};
+pub use self::state::{Switch, switch};
 pub use self::verifier_side::{ApiSets, SetsSeen, read_sets};
+pub use self::verifying::{ApiToVerify, granted_to_verify, to_verify};
+pub use self::view::{Former, Key, among, list, show};
 pub use self::watch::{data_version, still_there};
 
 use crate::error::VaultError;

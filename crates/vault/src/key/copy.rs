@@ -2,7 +2,7 @@
 
 use keyvault_core::name::{EnvName, KeyName};
 
-use super::edit::{add_version, existing, key_ref, variable_of};
+use super::edit::{add_version, existing, key_ref, refuse_existing, variable_of};
 use super::record::KeyRecord;
 use crate::audit::{Action, KeyRef};
 use crate::error::VaultError;
@@ -20,9 +20,7 @@ pub fn copy(
 ) -> Result<KeyRecord, VaultError> {
     vault.change(access, world, |tx| {
         let source = existing(tx, name)?;
-        if tx.key(new)?.is_some() {
-            return Err(VaultError::KeysExist(vec![new.clone()]));
-        }
+        refuse_existing(tx, new)?;
         let now = world.now();
         let version = source.readable(None, now)?;
         let value = tx.value(&source.id, version)?;

@@ -13,6 +13,7 @@ use super::record::{KeyRecord, Version, VersionOrigin, VersionState};
 use super::{removal, rotate};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
+use crate::issued::{self, IssuedError};
 use crate::tx::VerifiedTx;
 
 /// The longest value, in bytes: enough for key stores and certificates, not for files.
@@ -89,10 +90,10 @@ pub fn check_new(
     })
 }
 
-fn refuse_existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<(), VaultError> {
+pub(super) fn refuse_existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<(), VaultError> {
     match tx.key(name)? {
         Some(_) => Err(VaultError::KeysExist(vec![name.clone()])),
-        None => Ok(()),
+        None => issued::refuse_issued(tx, name),
     }
 }
 
@@ -129,6 +130,11 @@ pub fn list(vault: &mut Vault, access: &Access) -> Result<Vec<KeyRecord>, VaultE
         reason = "the method is not general over the lifetime"
     )]
     vault.read(access, |tx| tx.keys())
+}
+
+/// Every key, and how many issued keys there are beside them.
+pub fn list_beside_issued(vault: &mut Vault, access: &Access) -> Result<(Vec<KeyRecord>, u64), VaultError> {
+    vault.read(access, |tx| Ok((tx.keys()?, issued::count_in(tx)?)))
 }
 
 pub fn show(vault: &mut Vault, access: &Access, name: &KeyName) -> Result<KeyRecord, VaultError> {
@@ -210,6 +216,11 @@ pub(crate) fn existing(tx: &mut VerifiedTx<'_>, name: &KeyName) -> Result<KeyRec
 }
 
 pub(crate) fn not_found(tx: &mut VerifiedTx<'_>, missing: Vec<KeyName>) -> Result<VaultError, VaultError> {
+    for name in &missing {
+        if issued::named_key(tx, name)?.is_some() {
+            return Ok(IssuedError::NoValue(name.clone()).into());
+        }
+    }
     let near = missing.first().map(|name| tx.key_like(name)).transpose()?.flatten();
     let removed =
         removal::that_hold(tx).into_iter().filter(|removed| Some(&removed.key.name) == missing.first());
@@ -296,9 +307,7 @@ fn edit_one(
 ) -> Result<KeyRecord, VaultError> {
     let mut after = before.clone();
     if let Some(name) = edit.rename.as_ref().filter(|name| **name != before.name) {
-        if tx.key(name)?.is_some() {
-            return Err(VaultError::KeysExist(vec![name.clone()]));
-        }
+        refuse_existing(tx, name)?;
         after.name = name.clone();
         tx.delete_key_row(&before.name)?;
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::audit::{Action, KeyRef};
+use crate::issued::Lookup;
 use keyvault_core::name::{EnvName, KeyName, Scope};
 use keyvault_core::secret::SecretBytes;
 
@@ -74,9 +75,11 @@ pub fn import(
         let mut imported = Imported::default();
         let mut refs: Vec<KeyRef> = Vec::with_capacity(incoming.len());
         let mut conflicts = Vec::new();
+        let issued = Lookup::begin(tx)?;
         for (done, key) in incoming.iter().enumerate() {
             match tx.key(&key.name)? {
                 None => {
+                    issued.refuse(tx, &key.name)?;
                     let new = NewKey {
                         public: false,
                         name: key.name.clone(),
@@ -125,8 +128,13 @@ pub fn preview_import(
     vault.read(access, |tx| {
         let mut imported = Imported::default();
         let mut conflicts = Vec::new();
+        let issued = Lookup::begin(tx)?;
         for key in &import.incoming {
-            match (tx.key(&key.name)?, import.conflict) {
+            let there = tx.key(&key.name)?;
+            if there.is_none() {
+                issued.refuse(tx, &key.name)?;
+            }
+            match (there, import.conflict) {
                 (None, _) => imported.created.push(key.name.clone()),
                 (Some(_), Conflict::Fail) => conflicts.push(key.name.clone()),
                 (Some(there), Conflict::Skip) => imported.skip(tx, there, &key.value),

@@ -13,11 +13,12 @@ pub(crate) mod versions;
 
 pub use self::copy::copy;
 pub use self::disable::{Switched, disable, enable};
-pub(crate) use self::edit::all_existing;
-pub use self::edit::{check_new, create, edit, list, public_values, reveal, show};
+pub(crate) use self::edit::{all_existing, not_found};
+pub use self::edit::{check_new, create, edit, list, list_beside_issued, public_values, reveal, show};
 pub use self::history::usage;
 pub use self::import::{import, preview_import};
 pub use self::removal::{remove, removed, removed_names, removed_of_name, undelete, wipe, wipe_removed};
 pub use self::rotate::{due, history, revoke, rollback, rotate};
 pub(crate) use self::rotate::{of_scope, settle};
+pub(crate) use self::versions::KEPT;
 pub use crate::tx::names::names;

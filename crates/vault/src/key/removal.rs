@@ -17,6 +17,7 @@ use crate::audit::{Action, Event, KeptIds, KeyRef, Renamed, Wiped};
 use crate::error::{VaultError, is_damage};
 use crate::file::open::{Access, Vault, World};
 use crate::file::survivors::Loss;
+use crate::issued;
 use crate::store::ObjectKind;
 use crate::tx::VerifiedTx;
 use crate::tx::object::Object;
@@ -174,6 +175,7 @@ pub fn undelete(
         if tx.key(wanted)?.is_some() {
             return Err(VaultError::NameInUse { removed: name.clone(), wanted: wanted.clone() });
         }
+        issued::refuse_issued(tx, wanted)?;
         let tag = tx.object_tag(ObjectKind::Removed, last.name());
         tx.delete_object(ObjectKind::Removed, &tag)?;
         let mut key = KeyRecord { name: wanted.clone(), ..last.key };

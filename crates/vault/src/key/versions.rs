@@ -6,7 +6,7 @@ use super::record::{KeyRecord, Status, Version, VersionState};
 use crate::error::VaultError;
 
 /// How long a retired version is kept for a rollback, and a removed key, in milliseconds: 30 days.
-pub(super) const KEPT: i64 = 30 * 86_400_000;
+pub(crate) const KEPT: i64 = 30 * 86_400_000;
 
 /// How far apart the change that finds one of them overdue and the one that wipes it must be, in milliseconds.
 pub(super) const SECOND_LOOK: i64 = 3_600_000;

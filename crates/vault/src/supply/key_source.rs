@@ -6,6 +6,7 @@ use keyvault_core::name::{EnvName, KeyName, Scope};
 use super::key_view::{KeyView, Record};
 use super::unrecorded::Unrecorded;
 use crate::error::VaultError;
+use crate::issued::named_key;
 use crate::key;
 use crate::token::bearer::GrantedTo;
 use crate::tx::{VerifiedTx, damaged};
@@ -24,6 +25,11 @@ pub trait KeySource {
 
     /// The key that was probably meant by a name that is not there.
     fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError>;
+
+    /// Returns `true` if an issued key has the name, which has no value. Asked only for a name that is not there.
+    fn is_issued(&self, _: &KeyName) -> Result<bool, VaultError> {
+        Ok(false)
+    }
 
     /// The scope that was probably meant by one that nothing carries.
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError>;
@@ -56,6 +62,10 @@ impl KeySource for VerifiedTx<'_> {
 
     fn name_like(&self, wanted: &KeyName) -> Result<Option<KeyName>, VaultError> {
         self.key_like(wanted)
+    }
+
+    fn is_issued(&self, name: &KeyName) -> Result<bool, VaultError> {
+        Ok(named_key(self, name)?.is_some())
     }
 
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {

@@ -21,7 +21,7 @@ use crate::cli::unlock::log_gap_json;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, TokenName};
 use keyvault_os::fs::private::open_secret_file;
-use keyvault_vault::audit::{Action, Event, Reach, Renamed};
+use keyvault_vault::audit::{Action, Event, IssuedChange, Reach, Renamed};
 use keyvault_vault::{BrokenReads, ImportedReads, Of, Reader, Unproved, VerifiedReads};
 
 /// Read and verify the audit log.
@@ -157,7 +157,10 @@ impl ShowLog {
 }
 
 fn names_key(event: &Event, name: &KeyName) -> bool {
-    event.keys.iter().any(|key| key.name == name.as_str()) || event.get() == Some(Renamed(name.clone()))
+    let issued = event.get::<IssuedChange>();
+    event.keys.iter().any(|key| key.name == name.as_str())
+        || issued.is_some_and(|change| change.keys.values().flatten().any(|own| own == name))
+        || event.get() == Some(Renamed(name.clone()))
 }
 
 impl Verify {

@@ -162,6 +162,7 @@ fn word(why: &[Problem]) -> &'static str {
         Some(Problem::Expired { .. }) => "EXPIRED",
         Some(Problem::Disabled(_)) => "DISABLED",
         Some(Problem::Revoked(_)) => "REVOKED",
+        Some(Problem::Issued(_)) => "ISSUED",
         Some(Problem::Withheld(_)) => "WITHHELD",
         Some(Problem::UnapprovedDefault { .. }) => "NOT APPROVED",
         _ => "REFUSED",

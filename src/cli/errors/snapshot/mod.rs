@@ -11,11 +11,12 @@ use crate::exchange::{ExchangeError, Obstacle};
 use keyvault_core::clock::{Moment, RngError};
 use keyvault_core::crypto::KdfError;
 use keyvault_core::name::refused::Refused;
-use keyvault_core::name::{EnvName, KeyName, NameError, Scope};
+use keyvault_core::name::{EnvName, KeyName, Label, NameError, Scope};
 use keyvault_core::recipe::{RecipeError, ValueKind};
 use keyvault_exec::ExecError;
 use keyvault_exec::fit::{LineFault, Misfit};
 use keyvault_exec::release::{JsonField, Problem, Refusal, ReleaseError};
+use keyvault_issue::record::Id;
 use keyvault_os::fs::lock::{Held, Process};
 use keyvault_os::fs::vault_file::{FileFault, FileKind};
 use keyvault_os::kernel_keyring::SessionError;
@@ -30,6 +31,7 @@ use keyvault_vault::StoreError;
 use keyvault_vault::TokenKind;
 use keyvault_vault::VaultError;
 use keyvault_vault::audit::AuditError;
+use keyvault_vault::issued::{IssuedError, Noun};
 use keyvault_vault::state::StateError;
 use keyvault_vault::state::pin::Standing;
 use keyvault_vault::unlock::UnlockError;
@@ -232,7 +234,33 @@ fn about_keys() -> Vec<Failure> {
         RecipeError::Rng(RngError),
     ];
     failures.extend(of(recipes.map(VaultError::Recipe)));
+    failures.extend(issued_errors());
     failures
+}
+
+fn issued_errors() -> Vec<Failure> {
+    let label = |text: &str| Label::parse(text).unwrap();
+    let (name, scope) = (|| key("acme/prod"), || Scope::parse("orders:read").unwrap());
+    let missing = |noun, near| IssuedError::Missing { noun, wanted: label("acmee"), near };
+    let errors = [
+        IssuedError::Exists(name()),
+        IssuedError::Held(name()),
+        IssuedError::NoValue(name()),
+        missing(Noun::Client, Some(label("acme"))),
+        missing(Noun::Api, None),
+        missing(Noun::Role, None),
+        IssuedError::Taken { noun: Noun::Client, wanted: label("acme") },
+        IssuedError::InUse { noun: Noun::Client, named: label("acme"), keys: 1 },
+        IssuedError::InUse { noun: Noun::Role, named: label("reader"), keys: 2 },
+        IssuedError::NoPrefix { api: label("default"), prefix: "acme".to_owned() },
+        IssuedError::NotItsScope { key: "acme/prod".to_owned(), scope: scope() },
+        IssuedError::NotItsRole { key: "acme/prod".to_owned(), role: label("reader") },
+        IssuedError::Issuers(Id::parse("bb0000000001").unwrap()),
+        IssuedError::EndsBeforeItBegins,
+        IssuedError::NoLifetime(name()),
+        IssuedError::NoMark,
+    ];
+    of(errors.map(VaultError::Issued))
 }
 
 fn of(errors: impl IntoIterator<Item = VaultError>) -> Vec<Failure> {
@@ -250,6 +278,7 @@ fn refusals() -> Vec<Failure> {
         Problem::Expired { name: name(), since: Moment(0) },
         Problem::Disabled(name()),
         Problem::Revoked(name()),
+        Problem::Issued(key("acme/prod")),
         Problem::NothingLeft,
     ];
     let mut failures: Vec<_> = lone.into_iter().map(|problem| refused(vec![problem], Vec::new())).collect();
