@@ -21,10 +21,12 @@ fn a_client_has_limits_of_its_own_and_refuses_all_of_its_keys_while_it_is_disabl
             "1M/month",
         ])
         .ok();
+    assert_eq!(added.out, "client acme is added\n");
     let json = world.run(&["client", "show", "acme", "--json"]).ok().json();
     let client = json["id"].as_str().unwrap().to_owned();
+    let card = world.run(&["client", "show", "acme"]).ok().out;
     assert_eq!(
-        named(&added.out, &[(&client, "ID")]),
+        named(&card, &[(&client, "ID")]),
         text(
             "
             name         acme
@@ -62,7 +64,7 @@ fn a_client_has_limits_of_its_own_and_refuses_all_of_its_keys_while_it_is_disabl
         ",
     );
     world.run(&["edit", "acme/prod", "--client", ""]).ok();
-    world.run(&["client", "remove", "acme-inc"]).is(0, "", "Removed client `acme-inc`.\n");
+    world.run(&["client", "remove", "acme-inc"]).is(0, "client acme-inc is removed\n", "");
     world.run(&["client", "show", "acme-inc"]).fails_with(
         3,
         "
@@ -131,7 +133,7 @@ fn a_role_gives_its_scopes_to_its_keys_as_it_is_now() {
         ",
     );
     world.run(&["edit", "acme/prod", "--unrole", "reader"]).ok();
-    world.run(&["role", "remove", "reader"]).is(0, "", "Removed role `reader`.\n");
+    world.run(&["role", "remove", "reader"]).is(0, "role reader is removed\n", "");
     world.run(&["role", "list"]).is(
         0,
         "",

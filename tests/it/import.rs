@@ -72,9 +72,16 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
             If git tracks it, also run `git rm --cached 'same.env'` and rotate the keys that were pushed.
         ",
     );
-    world
-        .run(&["import", "b.env", "--on-conflict", "skip", "--dry-run"])
-        .prints("Would import b.env: 1 skipped, 1 unchanged.\n");
+    world.run(&["import", "b.env", "--on-conflict", "skip", "--dry-run"]).is(
+        0,
+        "
+            KEY  STATE
+            B    skipped
+            C    unchanged
+            Would import b.env: 1 skipped, 1 unchanged.
+        ",
+        "",
+    );
     let preview = world.run(&["import", "b.env", "--on-conflict", "skip", "--dry-run", "--json"]).ok().json();
     assert_eq!(
         (&preview["skipped"], &preview["unchanged"]),

@@ -98,7 +98,7 @@ fn commands_that_give_values_refuse_an_issued_key_and_say_why() {
     let refused = "
         error: Cannot release the keys:
           acme/prod: an issued key, which has no value in the vault
-               Leave out issued keys. `keyvault rotate NAME` makes a new secret, and shows it once.
+               Leave out issued keys. `keyvault rotate acme/prod` makes a new secret, and shows it once.
     ";
     world.run(&["exec", "--only", "acme/prod", "--", "true"]).fails_with(125, refused);
     world.run(&["export", "--only", "acme/prod", "--format", "dotenv"]).fails_with(6, refused);
@@ -313,8 +313,8 @@ fn a_removed_key_is_refused_leaves_its_name_and_comes_back_as_it_was() {
     let (world, text) = with_key(&["--scope", "orders:read"]);
     world.run(&["remove", "acme/prod", "--yes"]).is(
         0,
+        "acme/prod is removed and refused from now on; `keyvault undelete acme/prod` brings it back until 2040-06-16 08:00\n",
         "",
-        "Removed `acme/prod`, an issued key; it is refused from now on.\n`keyvault undelete acme/prod` brings it back until 2040-06-16 08:00.\n",
     );
     assert_eq!(verify(&world, &text), (6, "disabled".to_owned()));
     world.run(&["list"]).is(

@@ -17,7 +17,7 @@ const BY_GRANTS: [&[&str]; 6] = [
     &["project", "check"],
     &["project", "render", "template"],
 ];
-const REFUSED: [&[&str]; 39] = [
+const REFUSED: [&[&str]; 55] = [
     &["add", "x"],
     &["generate", "x"],
     &["copy", "a", "x"],
@@ -44,6 +44,22 @@ const REFUSED: [&[&str]; 39] = [
     &["token", "revoke", "ci"],
     &["bundle", "create", "--token", "ci", "--output", "other"],
     &["bundle", "update", "bundle"],
+    &["issue", "x"],
+    &["api", "add", "x"],
+    &["api", "edit", "x", "--prefix", "y"],
+    &["api", "list"],
+    &["api", "show", "x"],
+    &["client", "add", "x"],
+    &["client", "edit", "x", "--contact", "y"],
+    &["client", "list"],
+    &["client", "show", "x"],
+    &["client", "disable", "x"],
+    &["client", "enable", "x"],
+    &["client", "remove", "x"],
+    &["role", "add", "x", "--scope", "y"],
+    &["role", "edit", "x", "--scope", "y"],
+    &["role", "list"],
+    &["role", "remove", "x"],
     &["unlock"],
     &["unlock", "--scope", "deploy", "--yes"],
     &["vault", "check"],
@@ -59,7 +75,9 @@ const REFUSED: [&[&str]; 39] = [
     &["vault", "slot", "remove", "2", "--yes"],
 ];
 /// Need no credential, say what they leave out, or ask for one of their own.
-const WITHOUT: [&[&str]; 17] = [
+const WITHOUT: [&[&str]; 18] = [
+    // A verifier's token verifies.
+    &["verify"],
     &["status"],
     &["doctor"],
     &["lock"],
@@ -134,7 +152,10 @@ fn every_command_is_in_one_of_the_lists() {
 fn what_looks_at_the_session_says_that_a_token_is_set_and_does_not_use_it() {
     let (world, token) = world();
     let status = held(&world, &token, &["status"]).ok().out;
-    assert!(status.contains("token    KEYVAULT_TOKEN is set: commands use it and no session\n"), "{status}");
+    assert!(
+        status.contains("token        KEYVAULT_TOKEN is set: commands use it and no session\n"),
+        "{status}"
+    );
     let doctor = held(&world, &token, &["doctor"]).out;
     assert!(doctor.contains("a token is given") && doctor.contains("env -u KEYVAULT_TOKEN"), "{doctor}");
     let complete = |words: &[&str]| {

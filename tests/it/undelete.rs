@@ -277,7 +277,7 @@ fn a_key_is_refused_from_the_moment_on_at_which_its_thirty_days_are_over() {
     assert_eq!(crate::harness::finish(&mut complete, b"").ok().out, "");
     world
         .run(&["remove", "a", "--wipe", "--removed", "--yes"])
-        .reports("Wiped the removed key `a` with 1 version.\n");
+        .prints("a is wiped as a removed key with 1 version\n");
     world.run(&["vault", "check"]).ok();
 }
 

@@ -225,7 +225,8 @@ impl Import {
             let states = [
                 (&imported.created, "new"),
                 (&imported.replaced, "updated"),
-                (&imported.skipped, "unchanged"),
+                (&imported.skipped, "skipped"),
+                (&imported.unchanged, "unchanged"),
             ];
             for (names, state) in states {
                 for name in names {
