@@ -157,3 +157,38 @@ fn a_damaged_removed_key_is_a_loss_that_a_rekey_has_to_accept() {
         "damaged removed keys dropped: 1",
     );
 }
+
+const NONE_LISTED: &str =
+    "warning: All issued keys would be dropped: the list of their sets is damaged or missing.";
+
+#[test]
+fn a_lost_list_of_issued_sets_and_a_damaged_set_are_losses_that_a_rekey_has_to_accept() {
+    let all = ["all issued keys would be lost", "the list of sets did not hold: all issued keys dropped"];
+    let one = ["1 set of issued keys would be lost", "damaged sets of issued keys dropped: 1"];
+    let set = "warning: 1 set of issued keys would be dropped, damaged or missing.";
+    for (wreck, warning, [counted, recorded]) in [
+        ("DELETE FROM issued_list", NONE_LISTED, all),
+        ("UPDATE issued_list SET list = zeroblob(length(list))", NONE_LISTED, all),
+        ("DELETE FROM issued_list; DELETE FROM issued_set; DELETE FROM issued_page", NONE_LISTED, all),
+        ("DELETE FROM issued_set", set, one),
+        ("UPDATE issued_page SET sealed = zeroblob(length(sealed))", set, one),
+    ] {
+        let world = filled();
+        world.run(&["issue", "acme/prod"]).ok();
+        tamper(&world, wreck);
+        rekey_is_refused_then_accepted(&world, warning, counted, recorded);
+    }
+}
+
+#[test]
+fn rows_of_issued_sets_that_are_not_listed_are_no_loss() {
+    for stray in [
+        "INSERT INTO issued_set VALUES (randomblob(16), x'00', x'00')",
+        "DELETE FROM issued_list; INSERT INTO issued_list VALUES (1, x'00')",
+    ] {
+        let world = filled();
+        tamper(&world, stray);
+        world.run(&["vault", "rekey", "--keep-passphrase", "--no-recovery", "--yes"]).ok();
+        world.run(&["vault", "check"]).ok();
+    }
+}

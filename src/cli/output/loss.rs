@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyvault_vault::Loss;
+use keyvault_vault::file::counted_sets;
 
 use super::{time, view};
 
@@ -42,6 +43,13 @@ pub(in crate::cli) fn told(loss: &Loss, tense: Tense) -> Vec<String> {
     if loss.removed > 0 {
         let were = tense.pick("would be", if loss.removed == 1 { "was" } else { "were" });
         lines.push(format!("{} {were} dropped.", view::counted(loss.removed, "damaged removed key")));
+    }
+    if loss.set_list {
+        lines.push(format!("All issued keys {dropped}: the list of their sets is damaged or missing."));
+    }
+    if loss.sets > 0 {
+        let were = tense.pick("would be", if loss.sets == 1 { "was" } else { "were" });
+        lines.push(format!("{} {were} dropped, damaged or missing.", counted_sets(loss.sets)));
     }
     if loss.ledgers {
         lines.push(format!(
@@ -86,7 +94,9 @@ pub(in crate::cli) fn json(loss: &Loss) -> serde_json::Value {
         loss.rows.iter().map(|finding| serde_json::json!({ "row": finding.row, "what": finding.what }));
     serde_json::json!({
         "keys": loss.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "values": values.collect::<Vec<_>>(), "removed": loss.removed, "ledgers": loss.ledgers, "log": log.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>(),
+        "values": values.collect::<Vec<_>>(), "removed": loss.removed,
+        "set_list": loss.set_list, "sets": loss.sets, "ledgers": loss.ledgers,
+        "log": log.collect::<Vec<_>>(), "rows": rows.collect::<Vec<_>>(),
     })
 }
 

@@ -23,4 +23,5 @@ pub(crate) use self::mend::{change_despite_damage, mend, tell_gone};
 pub use self::rollback_alarm::{adopt, alarms_despite_damage, missing_entries, refuse_in_alarm, standing};
 pub(crate) use self::rollback_alarm::{log_gap, recorded};
 pub use self::sealing::is_superseded;
+pub use self::survivors::counted_sets;
 pub(crate) use self::survivors::{lost_values, survivors};

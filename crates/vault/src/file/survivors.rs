@@ -35,6 +35,10 @@ pub struct Loss {
     pub values: Vec<KeyRef>,
     /// How many removed keys do not hold. Only their own rows name them.
     pub removed: usize,
+    /// True if the list of the sets of issued keys does not hold, and with it none of the sets.
+    pub set_list: bool,
+    /// How many listed sets of issued keys do not hold.
+    pub sets: usize,
     /// Entries of the log that cannot be proved.
     pub log: Vec<Break>,
     /// True if the list of the devices' ledgers does not hold, and with it no read of theirs can be proved.
@@ -78,6 +82,8 @@ impl Loss {
             count(self.keys.len(), "key"),
             count(self.values.len(), "value"),
             count(self.removed, "removed key"),
+            self.set_list.then(|| "all issued keys".to_owned()),
+            (self.sets > 0).then(|| counted_sets(self.sets)),
             self.ledgers.then(|| "the reads of all devices".to_owned()),
             (!self.log.is_empty()).then(|| "audit log entries".to_owned()),
         ]
@@ -110,6 +116,12 @@ impl Loss {
         if self.removed > 0 {
             parts.push(format!("damaged removed keys dropped: {}", self.removed));
         }
+        if self.set_list {
+            parts.push("the list of sets did not hold: all issued keys dropped".to_owned());
+        }
+        if self.sets > 0 {
+            parts.push(format!("damaged sets of issued keys dropped: {}", self.sets));
+        }
         if self.ledgers {
             parts.push("the list of ledgers did not hold: all reads of devices dropped".to_owned());
         }
@@ -127,6 +139,12 @@ impl Loss {
         }
         parts.join(", ")
     }
+}
+
+/// A number of sets of issued keys, in words.
+#[must_use]
+pub fn counted_sets(count: usize) -> String {
+    format!("{} of issued keys", counted(count, "set"))
 }
 
 impl Survivors {
@@ -217,7 +235,7 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivo
         count => check.find("version", &format!("has {count} rows that no key names")),
     }
     let unknown = tx.unknown_objects(holds)?;
-    let sets = issued::find(tx)?.sets;
+    let issued = issued::find(tx)?;
     for row in tx.unknown_rows(holds)?.iter().filter(|row| row.gives_access()) {
         check.find(&row.place(), "gives access in a way that this version of keyvault does not know");
     }
@@ -249,12 +267,24 @@ pub(crate) fn survivors(tx: &mut VerifiedTx<'_>, seeds: Seeds) -> Result<Survivo
         keys: names,
         values: Vec::new(),
         removed: damaged.len(),
+        set_list: issued.lost.list,
+        sets: issued.lost.sets,
         log: log.breaks.clone(),
         ledgers: ledgers_lost,
         reads,
         rows,
     };
-    Ok(Survivors { keys: key_records, removed, slots, tokens, unknown, sets, log, ledgers, loss })
+    Ok(Survivors {
+        keys: key_records,
+        removed,
+        slots,
+        tokens,
+        unknown,
+        sets: issued.sets,
+        log,
+        ledgers,
+        loss,
+    })
 }
 
 /// The versions whose values do not hold.

@@ -89,6 +89,16 @@ pub(crate) struct Found {
     pub(crate) sets: Vec<Carried>,
     /// Set and fault.
     pub(crate) faults: Vec<(String, String)>,
+    pub(crate) lost: Lost,
+}
+
+/// Sets that the record proves and that do not hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// The list does not hold, so it is unknown which sets there were; it had some.
+    pub(crate) list: bool,
+    /// How many listed ones.
+    pub(crate) sets: usize,
 }
 
 /// The sets of a vault that a backup is to replace.
@@ -146,6 +156,7 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
         Ok(list) => list,
         Err(VaultError::State(error)) => {
             found.faults.push(("issued_list".to_owned(), error.to_string()));
+            found.lost.list = tx.sets != List::hash(&List::default().encode());
             return Ok(found);
         }
         Err(error) => return Err(error),
@@ -189,6 +200,8 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
             Err(error) => found.faults.push((named(&row.set), error.to_string())),
         }
     }
+    let is_found = |set: &SetId| found.sets.iter().any(|own| own.set.header().header().set == *set);
+    found.lost.sets = list.sets().iter().filter(|listed| !is_found(&listed.set)).count();
     let [all_pages, holds] = tx.rows.count_set_rows()?;
     if all_pages != pages {
         found.faults.push(("issued_page".to_owned(), "has rows of no set".to_owned()));

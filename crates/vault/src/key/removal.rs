@@ -229,7 +229,8 @@ fn not_removed(tx: &mut VerifiedTx<'_>, name: &KeyName, now: Moment) -> Result<V
 
 /// A removal can wait, so nothing but these keys is dropped for it.
 fn accept(loss: &Loss) -> Result<(), VaultError> {
-    if loss.keys.is_empty() && loss.log.is_empty() && loss.removed == 0 && !loss.ledgers {
+    let no_sets = loss.sets == 0 && !loss.set_list;
+    if loss.keys.is_empty() && loss.log.is_empty() && loss.removed == 0 && no_sets && !loss.ledgers {
         Ok(())
     } else {
         Err(VaultError::WouldDrop(Box::new(loss.clone())))
