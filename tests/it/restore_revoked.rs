@@ -642,3 +642,31 @@ fn a_version_that_was_revoked_stays_so_though_its_key_was_lost_to_damage_and_a_r
         world.run(&["vault", "check"]).ok();
     }
 }
+
+#[test]
+fn a_restore_says_which_issued_keys_of_the_damaged_vault_it_knows_nothing_of() {
+    for (wreck, why) in [
+        ("DELETE FROM issued_list", "The list of issued keys here is damaged or missing: "),
+        (
+            "UPDATE issued_page SET sealed = zeroblob(length(sealed))",
+            "1 set of issued keys here is damaged or missing: ",
+        ),
+    ] {
+        let world = World::own();
+        world.run(&["issue", "acme/prod"]).ok();
+        world.run(&["vault", "backup", "copy"]).ok();
+        world.run(&["revoke", "acme/prod"]).ok();
+        tamper(&world, wreck);
+        let backup = std::fs::read(world.vault()).unwrap();
+        let said = restore(&world, "copy");
+        for line in [why, "revoked or held since the backup are valid again", "`--above N`"] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        std::fs::write(world.vault(), backup).unwrap();
+        drop_side_files(&world.vault());
+        let ran = world.run(&["vault", "restore", "copy", "--yes", "--above", "90", "--json"]).ok();
+        assert!(!ran.err.contains("--above"), "{}", ran.err);
+        let unread = &ran.json()["unread"];
+        assert!(unread["set_list"] == true || unread["sets"] == 1, "{unread}");
+    }
+}

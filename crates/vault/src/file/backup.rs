@@ -14,7 +14,7 @@ use keyvault_core::name::{KeyName, TokenName};
 
 use super::damaged;
 use super::open::{Access, Notice, Vault, World, still_same};
-use super::restore_guard::Irrevocable;
+use super::restore_guard::{Irrevocable, Unread};
 use super::sealing::{Opens, Replaced, Sealing};
 use super::survivors::Loss;
 use super::working_copy::WorkingCopy;
@@ -51,6 +51,10 @@ pub struct Difference {
     pub revoked_tokens: Vec<TokenName>,
     /// Damaged parts of the backup, which would not be carried over.
     pub loss: Loss,
+    /// Damaged parts of the vault, of whose refusals nothing is known. Of a locked vault nothing is.
+    pub unread: Unread,
+    /// True if the backup has sets of issued keys.
+    pub has_sets: bool,
     irrevocable: Irrevocable,
 }
 
@@ -160,7 +164,8 @@ pub fn difference(
     let loss = std::mem::take(&mut found.loss);
     let (ours, our_slots, mut our_tokens) = (found.keys, found.slots, found.tokens);
     our_tokens.retain(|token| token.revoked.is_none() && !token.is_session());
-    let mut difference = Difference { backup: change, loss, ..Difference::default() };
+    let has_sets = !found.sets.is_empty();
+    let mut difference = Difference { backup: change, loss, has_sets, ..Difference::default() };
     let Some((vault, opens)) = here else {
         difference.sealing = Sealing::of(backup, access, path, None)?;
         let in_force = our_tokens.into_iter().map(|token| token.name);
@@ -173,6 +178,7 @@ pub fn difference(
     // A vault that is damaged, or was rekeyed since and is locked, tells nothing of its content.
     let irrevocable = Irrevocable::of(vault, &opens, &changes)?;
     difference.locked = irrevocable.change.is_none();
+    difference.unread = irrevocable.unread;
     let here = Replaced { vault, present, locked: difference.locked };
     difference.sealing = Sealing::of(backup, access, path, Some(here))?;
     let ours: BTreeMap<_, _> = ours.into_iter().map(|key| (key.id, key)).collect();

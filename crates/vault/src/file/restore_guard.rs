@@ -47,8 +47,21 @@ pub(crate) struct Irrevocable {
     tokens: Option<Tokens>,
     /// Sets of issued keys.
     pub(crate) sets: issued::Replaced,
+    /// The parts that could not be read.
+    pub(crate) unread: Unread,
     /// The slots, if everything could be read.
     pub(crate) whole: Option<Vec<SlotRow>>,
+}
+
+/// Rows of the replaced vault that do not hold. A restore does not know of the refusals in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unread {
+    pub keys: usize,
+    pub tokens: usize,
+    /// True if the list of the sets of issued keys does not hold, and with it none of the sets.
+    pub set_list: bool,
+    /// Listed sets of issued keys.
+    pub sets: usize,
 }
 
 /// The tokens of the replaced vault.
@@ -104,7 +117,9 @@ impl Irrevocable {
                 log.take(&event, theirs);
             })?;
             let replaced = Some(log.replaced());
+            let issued = issued::find(tx)?;
             Ok(Self {
+                unread: Unread::default().with(issued.lost),
                 taken: log.taken(),
                 change: Some(tx.change_number()),
                 keys: keys.into_iter().map(|key| (key.id, key)).collect(),
@@ -113,7 +128,7 @@ impl Irrevocable {
                 revoked: log.refusals.revoked,
                 disabled: log.refusals.disabled,
                 tokens: Some(Tokens { replaced, narrowed: log.narrowed, ..Tokens::of(records) }),
-                sets: issued::Replaced(issued::find(tx)?.sets),
+                sets: issued::Replaced(issued.sets),
                 whole: Some(slots),
             })
         });
@@ -209,6 +224,12 @@ impl Irrevocable {
     /// The key's name in the replaced vault, or its own.
     pub(crate) fn name_of(&self, key: &KeyRecord) -> KeyName {
         self.keys.get(&key.id).map_or(&key.name, |key| &key.name).clone()
+    }
+}
+
+impl Unread {
+    fn with(self, lost: issued::Lost) -> Self {
+        Self { set_list: lost.list, sets: lost.sets, ..self }
     }
 }
 
@@ -433,16 +454,26 @@ pub(crate) fn changes(tx: &VerifiedTx<'_>) -> Result<Changes, VaultError> {
 fn salvage(tx: &mut VerifiedTx<'_>, theirs: &Changes) -> Irrevocable {
     let tags = tx.rows.object_tags(ObjectKind::Key).unwrap_or_default();
     let keys = tags.iter().filter_map(|tag| tx.object_at::<KeyRecord>(tag).ok().flatten());
-    let keys = keys.map(|key| (key.id, key)).collect();
+    let keys: BTreeMap<_, _> = keys.map(|key| (key.id, key)).collect();
     let removed = by_id(removal::that_hold(tx));
     let rows = tx.rows.objects(ObjectKind::Token).unwrap_or_default();
-    let records = rows.iter().filter_map(|row| tx.verified(row).ok()).collect();
+    let records: Vec<_> = rows.iter().filter_map(|row| tx.verified(row).ok()).collect();
     let mut log = Log::default();
     let take = &mut |event: Event| log.take(&event, theirs);
     let _ = audit::read_what_opens(tx.rows, &tx.daily.audit, &tx.identity, take);
+    let issued = issued::find(tx).unwrap_or_else(|_| issued::Found {
+        lost: issued::Lost { list: true, sets: 0 },
+        ..issued::Found::default()
+    });
+    let unread = Unread {
+        keys: tags.len().saturating_sub(keys.len()),
+        tokens: rows.len().saturating_sub(records.len()),
+        ..Unread::default()
+    };
     Irrevocable {
         taken: log.taken(),
-        sets: issued::find(tx).map(|found| issued::Replaced(found.sets)).unwrap_or_default(),
+        sets: issued::Replaced(issued.sets),
+        unread: unread.with(issued.lost),
         change: Some(tx.change_number()),
         keys,
         removed,

@@ -253,6 +253,7 @@ fn told(difference: &Difference, by: &Presented, tense: Tense) -> Vec<String> {
             lines.push(of_keys(names, one, many));
         }
     }
+    lines.extend(unread_sets(difference, tense));
     if !difference.tokens.is_empty() {
         let names = view::joined(difference.tokens.iter());
         lines.push(format!(
@@ -324,6 +325,15 @@ fn told_of_unread(difference: &Difference, by: &Presented, tense: Tense) -> Vec<
                 .to_owned(),
         );
     }
+    let damaged: Vec<_> = [(difference.unread.keys, "key"), (difference.unread.tokens, "token")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| view::counted(count, what))
+        .collect();
+    if !damaged.is_empty() {
+        lines.push(format!("Damaged in the vault here: {}.", damaged.join(", ")));
+    }
+    lines.extend(unread_sets(difference, tense));
     if !difference.revoked.is_empty() {
         lines.push(of_keys(&difference.revoked, "stays revoked", "stay revoked"));
     }
@@ -331,6 +341,33 @@ fn told_of_unread(difference: &Difference, by: &Presented, tense: Tense) -> Vec<
     lines.extend(of_root(difference, by, tense));
     if difference.sealing.root == RootAfter::Backup {
         lines.push(OTHER_WAYS.to_owned());
+    }
+    lines
+}
+
+/// Refusals of issued keys that the vault here cannot tell, and the way past numbers that gateways may have seen.
+fn unread_sets(difference: &Difference, tense: Tense) -> Vec<String> {
+    let unread = &difference.unread;
+    let why = if !difference.has_sets {
+        return Vec::new();
+    } else if unread.set_list {
+        "The list of issued keys here is damaged or missing".to_owned()
+    } else if unread.sets > 0 {
+        let are = if unread.sets == 1 { "is" } else { "are" };
+        format!("{} here {are} damaged or missing", file::counted_sets(unread.sets))
+    } else if difference.locked {
+        "The issued keys here cannot be read".to_owned()
+    } else {
+        return Vec::new();
+    };
+    let are = tense.pick("would be", "are");
+    let mut lines =
+        vec![format!("{why}: issued keys that were revoked or held since the backup {are} valid again.")];
+    if difference.above.is_none() {
+        let continues = tense.pick("To continue", "Restore again to continue");
+        lines.push(format!(
+            "{continues} above the highest change N that a gateway has seen, add `--above N`: a gateway refuses older sets of issued keys."
+        ));
     }
     lines
 }
@@ -359,6 +396,10 @@ fn answer(
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
             "back": names(&difference.back), "revoked": names(&difference.revoked),
+            "unread": {
+                "keys": difference.unread.keys, "tokens": difference.unread.tokens,
+                "set_list": difference.unread.set_list, "sets": difference.unread.sets,
+            },
             "compared": difference.here.is_some(), "other_slots": difference.other_slots,
             "epoch": restored.epoch, "root": root_word(difference.sealing.root),
             "tokens": difference.tokens.iter().map(TokenName::as_str).collect::<Vec<_>>(),
