@@ -595,6 +595,32 @@ fn a_restore_does_not_lift_a_hold_that_the_backup_does_not_have() {
 }
 
 #[test]
+fn a_restore_from_another_epoch_does_not_lift_a_hold_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path());
+    let (mut vault, access) = vault(&world);
+    let gateway = verifier(&mut vault, &access, &world);
+    let id = verifier_id(&gateway.record.id, &API);
+    hold_back(&mut vault, &gateway.token, &world, OWNERS).unwrap();
+    let replaced = vault.read(&access, |tx| Ok(Replaced(find(tx)?.sets))).unwrap();
+    tamper(&mut vault, |tx| tx.delete_holds(&id).unwrap());
+    let passphrase = passphrase();
+    let credential = Credential::Passphrase(&passphrase, Cost::FLOOR);
+    let rekeyed = slot::rekey(&mut vault, &access, &world, &[credential], &[&access], &|_| ()).unwrap();
+    let access = vault.open_passphrase(&passphrase).unwrap();
+    let gateway = &rekeyed.tokens[0].token;
+    assert_eq!(verdict(&mut vault, gateway, &world, OWNERS), Ok(Standing::Active));
+    vault
+        .change(&access, &world, |tx| {
+            keep_irrevocable(tx, &replaced, &world)?;
+            Ok(((), world.event(Action::Restore, Vec::new(), String::new())))
+        })
+        .unwrap();
+    assert_eq!(verdict(&mut vault, gateway, &world, OWNERS), Ok(Standing::Held));
+    finds_nothing(&mut vault, &access);
+}
+
+#[test]
 fn a_restore_above_a_number_goes_on_where_a_verifier_saw_what_the_owner_lost() {
     let Scene { folder: _folder, world, mut vault, access, gateway } = Scene::set();
     let portal = issuer(&mut vault, &access, &world);

@@ -61,7 +61,7 @@ pub(super) fn of_set(tx: &VerifiedTx<'_>, set: &LoadedSet) -> Result<Logs, Vault
 }
 
 /// Puts logs in the place of those that are there.
-pub(super) fn put_back(rows: &Tx<'_>, logs: &[(VerifierId, Vec<Vec<u8>>)]) -> Result<(), VaultError> {
+fn put_back(rows: &Tx<'_>, logs: &[(VerifierId, Vec<Vec<u8>>)]) -> Result<(), VaultError> {
     for (verifier, log) in logs {
         rows.delete_holds(verifier)?;
         for (number, sealed) in (0..).zip(log) {
@@ -71,20 +71,17 @@ pub(super) fn put_back(rows: &Tx<'_>, logs: &[(VerifierId, Vec<Vec<u8>>)]) -> Re
     Ok(())
 }
 
-/// Seals logs that were carried over again, for another epoch.
-pub(super) fn carry(
-    tx: &VerifiedTx<'_>,
-    (issued, old): (&SealingKey, &Identity),
-    carried: &Carried,
-    rng: &dyn Rng,
-) -> Result<(), VaultError> {
-    if *old == tx.identity {
+/// Puts logs that were carried over in the place of those that are there, sealed again if they are of another epoch.
+pub(super) fn carry(tx: &VerifiedTx<'_>, carried: &Carried, rng: &dyn Rng) -> Result<(), VaultError> {
+    let old = carried.set.header().header().identity;
+    if old == tx.identity {
         return put_back(tx.rows, &carried.holds);
     }
-    let (old_key, new_key) = (api_key(issued, &carried.api), api_key(&tx.daily.issued, &carried.api));
+    let new_key = api_key(&tx.daily.issued, &carried.api);
     for (verifier, log) in &carried.holds {
+        tx.rows.delete_holds(verifier)?;
         let ledger = |identity, api_key| Ledger { identity, api: carried.api, verifier: *verifier, api_key };
-        let (from, to) = (ledger(*old, &old_key), ledger(tx.identity, &new_key));
+        let (from, to) = (ledger(old, &carried.api_key), ledger(tx.identity, &new_key));
         for (number, sealed) in (0..).zip(log) {
             match hold::reseal(&from, &to, number, sealed, rng) {
                 Ok(sealed) => tx.rows.put_hold(verifier, number, &sealed)?,
@@ -94,6 +91,27 @@ pub(super) fn carry(
         }
     }
     Ok(())
+}
+
+/// The record of the API in `own`, or `changed`, where the entries of verifiers of a replaced vault tell how far their logs
+/// went there; none if nothing is other than in `own`. Of a closed log no hold behind that point counts.
+pub(super) fn with_logs_of(replaced: &Carried, own: &LoadedSet, changed: Option<Api>) -> Option<Api> {
+    let (own, theirs) = (own.api()?, replaced.set.api()?);
+    let api = changed.unwrap_or_else(|| own.with_others(own.issuers.clone(), own.verifiers.clone()));
+    let identity = replaced.set.header().header().identity;
+    let mut verifiers = api.verifiers.to_vec();
+    for (verifier, log) in &replaced.holds {
+        let Some(entry) = theirs.verifiers.find(verifier) else { continue };
+        let log = read(log, (theirs, entry), (&replaced.api_key, &identity), HoldPoint::default());
+        let point = log.seen().point;
+        for entry in verifiers.iter_mut().filter(|entry| entry.id == *verifier) {
+            if point.count > entry.seen.count {
+                entry.seen = point;
+            }
+        }
+    }
+    let api = api.with_others(api.issuers.clone(), Ascending::of(verifiers));
+    (api != *own).then_some(api)
 }
 
 /// Writes into the verifiers' entries how far their logs go. A log that does not pass through the point in its entry leaves

@@ -1,6 +1,8 @@
 //! Sets of issued keys in the vault's file: which there are, and that they are those of the state record. What is in them
 //! is for `keyvault-issue` to say.
 
+use std::rc::Rc;
+
 use keyvault_core::clock::{Moment, Rng};
 use keyvault_core::crypto::{Hash, SealingKey, SigningKey};
 use keyvault_core::identity::Identity;
@@ -79,6 +81,8 @@ pub(crate) struct Carried {
     set: LoadedSet,
     header: SignedHeader,
     pages: Vec<PageRow>,
+    /// The key that seals the API's pages and logs in the epoch that the set was found in.
+    api_key: Rc<SealingKey>,
     /// The logs of the API's verifiers, as far as each holds, beside the owner's set.
     holds: Vec<(VerifierId, Vec<Vec<u8>>)>,
 }
@@ -195,7 +199,8 @@ pub(crate) fn find(tx: &VerifiedTx<'_>) -> Result<Found, VaultError> {
                 let logs = holds::of_set(tx, &set)?;
                 known_holds += logs.rows;
                 found.faults.extend(logs.faults);
-                found.sets.push(Carried { api, set, header, pages: rows, holds: logs.held });
+                let api_key = Rc::new(api_key(&tx.daily.issued, &api));
+                found.sets.push(Carried { api, set, header, pages: rows, api_key, holds: logs.held });
             }
             Err(error) => found.faults.push((named(&row.set), error.to_string())),
         }
@@ -225,16 +230,15 @@ pub(crate) fn keep_irrevocable(
         let Some(mine) = own.iter().find(|own| own.set.header().header().set == theirs.set) else { continue };
         let ours = mine.set.header().header();
         if mine.set.api().is_some() {
-            let changes = narrowings(&mine.set, &other.set, world.now());
+            let mut changes = narrowings(&mine.set, &other.set, world.now());
+            changes.put.api = holds::with_logs_of(other, &mine.set, changes.put.api);
             let draft =
                 Draft { number: next_number(tx, ours.number.max(theirs.number)), ..draft_of(tx, &mine.set) };
             let keys = keys_of(&tx.daily.issued, &mine.api, &theirs.set);
             let written = mine.set.change(&draft, &changes, &keys, &tx.daily.signing, world.rng);
             let written = written.map_err(|error| apart(&format!("{}: {error}", named(&theirs.set))))?;
             put(tx, &theirs.set, &written)?;
-            if theirs.identity == tx.identity {
-                holds::put_back(tx.rows, &other.holds)?;
-            }
+            holds::carry(tx, other, world.rng)?;
         } else if theirs.number > ours.number && theirs.identity == tx.identity {
             for kind in Kind::ALL {
                 tx.rows.delete_set_pages(&theirs.set, kind as u8)?;
@@ -307,7 +311,7 @@ pub(crate) fn carry(
             reseal(carried, &draft_of(tx, &carried.set), old.0, tx.daily, rng)?
         };
         pages.iter().try_for_each(|page| tx.rows.put_set_page(page))?;
-        holds::carry(tx, (&old.0.issued, old.1), carried, rng)?;
+        holds::carry(tx, carried, rng)?;
         let listed = verified_list(tx)?.sets().to_vec();
         put_header(tx, own.set, &header, listed)?;
     }
