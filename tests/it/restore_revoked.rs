@@ -670,3 +670,46 @@ fn a_restore_says_which_issued_keys_of_the_damaged_vault_it_knows_nothing_of() {
         assert!(unread["set_list"] == true || unread["sets"] == 1, "{unread}");
     }
 }
+
+#[test]
+fn a_restore_names_the_keys_that_were_wiped_after_the_backup_was_made() {
+    let world = World::new();
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        add(&world, key, "value");
+    }
+    world.run(&["remove", "e", "--yes"]).ok();
+    world.run(&["vault", "backup", "copy"]).ok();
+    world.run(&["remove", "a", "--wipe", "--yes"]).ok();
+    add(&world, "a", "another key");
+    world.run(&["remove", "b", "--yes"]).ok();
+    world.run(&["edit", "c", "--rename", "z"]).ok();
+    world.run(&["remove", "z", "--wipe", "--yes"]).ok();
+    world.run(&["remove", "d", "--yes"]).ok();
+    world.run(&["remove", "d", "--wipe", "--removed", "--yes"]).ok();
+    world.run(&["remove", "e", "--wipe", "--removed", "--yes"]).ok();
+    world.run(&["vault", "backup", "later"]).ok();
+    let said = restore(&world, "copy");
+    let line = "4 keys came back that were wiped after the backup was made: a, c, d, e\n";
+    assert!(said.contains(line), "{said}");
+    // Of a damaged vault the log tells it too.
+    put_back(&world, "later");
+    damage(&world, "f");
+    let answer = world.run(&["vault", "restore", "copy", "--yes", "--json"]).ok().json();
+    assert_eq!(answer["wiped"], serde_json::json!(["a", "c", "d", "e"]));
+    assert!(!restore(&world, "copy").contains("wiped after"));
+}
+
+#[test]
+fn a_restore_of_issued_keys_where_the_vault_is_gone_suggests_to_go_on_above_the_gateways_number() {
+    let world = World::own();
+    world.run(&["issue", "acme/prod"]).ok();
+    world.run(&["vault", "backup", "copy"]).ok();
+    let gone = |line: &[&str]| {
+        std::fs::remove_file(world.vault()).unwrap();
+        drop_side_files(&world.vault());
+        let ran = world.run(line).ok();
+        (ran.out + &ran.err).contains("add `--above N`")
+    };
+    assert!(gone(&["vault", "restore", "copy", "--yes"]));
+    assert!(!gone(&["vault", "restore", "copy", "--yes", "--above", "90"]));
+}

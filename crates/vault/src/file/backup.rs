@@ -45,6 +45,8 @@ pub struct Difference {
     pub other_slots: bool,
     /// Keys that only the backup has: they would be back.
     pub back: Vec<KeyName>,
+    /// Keys that were wiped since the backup was made: their values would be back.
+    pub wiped: Vec<KeyName>,
     /// Tokens that are in force here and not in the backup: they would open nothing any more.
     pub tokens: Vec<TokenName>,
     /// Tokens of the backup that are not in force here: they stay revoked.
@@ -181,6 +183,11 @@ pub fn difference(
     difference.unread = irrevocable.unread;
     let here = Replaced { vault, present, locked: difference.locked };
     difference.sealing = Sealing::of(backup, access, path, Some(here))?;
+    let removed = found.removed.iter().map(|removed| (&removed.key, true));
+    let wiped = ours.iter().map(|key| (key, false)).chain(removed);
+    let wiped = wiped.filter(|(key, is_removed)| irrevocable.was_wiped(key, *is_removed));
+    difference.wiped = wiped.map(|(key, _)| key.name.clone()).collect();
+    difference.wiped.sort();
     let ours: BTreeMap<_, _> = ours.into_iter().map(|key| (key.id, key)).collect();
     for key in irrevocable.keys.values() {
         match ours.get(&key.id) {

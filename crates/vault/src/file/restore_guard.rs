@@ -85,6 +85,8 @@ struct Taken {
     removed: BTreeSet<[u8; 16]>,
     /// Keys that were wiped at once, by the names that they have in the backup.
     wiped: BTreeSet<String>,
+    /// Keys that were wiped after their removal, by their ids.
+    wiped_removed: BTreeSet<[u8; 16]>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -215,6 +217,15 @@ impl Irrevocable {
         self.taken.changes.contains(&now.last_change) && (!rule.matches(now) || ends_earlier)
     }
 
+    /// Returns `true` if a change that the backup does not know wiped this key, which the backup has with a value.
+    /// `is_removed` if the backup has it as a removed key.
+    pub(crate) fn was_wiped(&self, key: &KeyRecord, is_removed: bool) -> bool {
+        let has_value = key.versions.iter().any(|version| version.digest.is_some());
+        let is_here = self.keys.contains_key(&key.id) || self.removed.contains_key(&key.id);
+        let by_name = !is_removed && self.taken.wiped.contains(key.name.as_str());
+        has_value && !is_here && (by_name || self.taken.wiped_removed.contains(&key.id))
+    }
+
     /// The tokens that are in force here.
     pub(crate) fn tokens_in_force(&self) -> BTreeMap<TokenId, TokenName> {
         let tokens = self.tokens.iter().flat_map(|tokens| &tokens.in_force);
@@ -317,6 +328,8 @@ struct Refusals {
     of_removed: BTreeMap<[u8; 16], Option<String>>,
     /// Those of keys that were wiped without having been removed before.
     wiped: BTreeSet<String>,
+    /// The ids of removed keys that were wiped.
+    wiped_removed: BTreeSet<[u8; 16]>,
 }
 
 impl Refusals {
@@ -368,6 +381,7 @@ impl Refusals {
                 if event.get::<Wiped>().is_some() && !kept.is_empty() {
                     // Removed keys: another key may have the name.
                     for id in kept {
+                        self.wiped_removed.insert(id);
                         self.of_removed.entry(id).or_default();
                     }
                     return;
@@ -431,6 +445,7 @@ impl Log {
             changes: std::mem::take(&mut self.changes),
             removed: std::mem::take(&mut self.refusals.of_removed).into_keys().collect(),
             wiped: std::mem::take(&mut self.refusals.wiped),
+            wiped_removed: std::mem::take(&mut self.refusals.wiped_removed),
         }
     }
 

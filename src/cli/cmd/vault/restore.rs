@@ -174,6 +174,7 @@ impl Restore {
         }
         if here.is_none() {
             confirm_all(context, &of_root(&difference, &by, Tense::Done))?;
+            confirm_all(context, &above(&difference).into_iter().collect::<Vec<_>>())?;
         }
         answer(context, &restored, &difference, here.is_some())?;
         if difference.sealing.root == RootAfter::New {
@@ -253,6 +254,7 @@ fn told(difference: &Difference, by: &Presented, tense: Tense) -> Vec<String> {
             lines.push(of_keys(names, one, many));
         }
     }
+    lines.extend(wiped(difference, tense));
     lines.extend(unread_sets(difference, tense));
     if !difference.tokens.is_empty() {
         let names = view::joined(difference.tokens.iter());
@@ -333,6 +335,7 @@ fn told_of_unread(difference: &Difference, by: &Presented, tense: Tense) -> Vec<
     if !damaged.is_empty() {
         lines.push(format!("Damaged in the vault here: {}.", damaged.join(", ")));
     }
+    lines.extend(wiped(difference, tense));
     lines.extend(unread_sets(difference, tense));
     if !difference.revoked.is_empty() {
         lines.push(of_keys(&difference.revoked, "stays revoked", "stay revoked"));
@@ -343,6 +346,18 @@ fn told_of_unread(difference: &Difference, by: &Presented, tense: Tense) -> Vec<
         lines.push(OTHER_WAYS.to_owned());
     }
     lines
+}
+
+/// Values that were destroyed on purpose, and that the backup still has.
+fn wiped(difference: &Difference, tense: Tense) -> Option<String> {
+    let names = &difference.wiped;
+    let back = tense.pick("would come back", "came back");
+    let were = if names.len() == 1 { "was" } else { "were" };
+    let line = || {
+        let keys = view::counted(names.len(), "key");
+        format!("{keys} {back} that {were} wiped after the backup was made: {}", some(names))
+    };
+    (!names.is_empty()).then(line)
 }
 
 /// Refusals of issued keys that the vault here cannot tell, and the way past numbers that gateways may have seen.
@@ -363,14 +378,16 @@ fn unread_sets(difference: &Difference, tense: Tense) -> Vec<String> {
     let are = tense.pick("would be", "are");
     let mut lines =
         vec![format!("{why}: issued keys that were revoked or held since the backup {are} valid again.")];
-    if difference.above.is_none() {
-        let continues = tense.pick("To continue", "Restore again to continue");
-        lines.push(format!(
-            "{continues} above the highest change N that a gateway has seen, add `--above N`: a gateway refuses older sets of issued keys."
-        ));
-    }
+    lines.extend(above(difference));
     lines
 }
+
+/// The way past numbers of sets that gateways may have seen.
+fn above(difference: &Difference) -> Option<String> {
+    (difference.has_sets && difference.above.is_none()).then(|| ABOVE.to_owned())
+}
+
+const ABOVE: &str = "To continue above the highest change N that a gateway has seen, add `--above N`: a gateway refuses older sets of issued keys.";
 
 fn spent_tokens(difference: &Difference) -> Option<String> {
     let names = &difference.revoked_tokens;
@@ -395,7 +412,7 @@ fn answer(
         context.ui.print_json(&serde_json::json!({
             "vault": path.to_string(), "found": restored.found, "superseded": restored.superseded,
             "change": restored.now, "lost": names(&difference.lost), "older": names(&difference.older),
-            "back": names(&difference.back), "revoked": names(&difference.revoked),
+            "back": names(&difference.back), "wiped": names(&difference.wiped), "revoked": names(&difference.revoked),
             "unread": {
                 "keys": difference.unread.keys, "tokens": difference.unread.tokens,
                 "set_list": difference.unread.set_list, "sets": difference.unread.sets,
