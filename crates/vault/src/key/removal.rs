@@ -338,7 +338,7 @@ pub(crate) fn wipe_overdue(tx: &mut VerifiedTx<'_>, world: &World<'_>) -> Result
                 forget(tx, &removed)?;
                 let detail = "30 days after its removal".to_owned();
                 let event = world.event(Action::Remove, vec![key_ref(&removed.key)], detail);
-                tx.carried.push(event.with(&Wiped));
+                tx.carried.push(event.with(&Wiped).with(&KeptIds(vec![removed.key.id])));
             }
             Some(_) => {}
         }
