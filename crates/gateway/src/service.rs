@@ -76,7 +76,6 @@ impl Client {
         if let Some(refusal) = self.seen.take() {
             return self.refuse(refusal, exchange);
         }
-        let wants_upgrade = request.headers().contains_key(header::UPGRADE);
         let answered = {
             let mut handled = pin!(self.handle(&state, request, &mut exchange));
             std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handled.as_mut().poll(cx))) {
@@ -87,9 +86,7 @@ impl Client {
         };
         let is_upgraded =
             matches!(&answered, Some(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS);
-        if wants_upgrade {
-            self.seen.upgrade(is_upgraded);
-        }
+        self.seen.upgrade(is_upgraded);
         let problem = match answered {
             Some(Ok(answer)) => {
                 exchange.status = answer.status();
@@ -176,7 +173,7 @@ impl Client {
         if !route.empty_segments && target::has_empty_segment(path.as_bytes()) {
             return Err(refused(Refusal::EmptySegment).into());
         }
-        let is_upgrade = is_websocket(&request);
+        let is_upgrade = is_websocket(&request) && self.seen.may_upgrade();
         let found = if has_key_in_query {
             Err(Fault::InQuery)
         } else {
@@ -375,6 +372,7 @@ fn is_websocket(request: &Request<Incoming>) -> bool {
         values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
     };
     request.method() == Method::GET
+        && request.version() == Version::HTTP_11
         && request.body().is_end_stream()
         && has(header::UPGRADE, "websocket")
         && has(header::CONNECTION, "upgrade")

@@ -135,16 +135,17 @@ impl Pool {
         Ok(Connection { sender, read })
     }
 
-    /// Sends a request. It is sent again only if nothing of it was, or if it may be repeated, has no body, and a connection
-    /// that had been used before was closed without a byte of an answer.
+    /// Sends a request. It is sent again once at most, on a new connection, if the first had been used before and nothing of
+    /// the request was sent, or if it may be repeated, has no body, and the connection was closed without a byte of an answer.
     pub(crate) async fn send(
         self: &Arc<Self>,
         mut request: Request<Upload>,
         asks_upgrade: bool,
     ) -> Result<Response<Download>, Failure> {
         let is_repeatable = request.method().is_idempotent() && request.body().is_end_stream();
+        let mut may_reuse = true;
         loop {
-            let (mut connection, is_reused) = match self.take() {
+            let (mut connection, is_reused) = match may_reuse.then(|| self.take()).flatten() {
                 Some(connection) => (connection, true),
                 None => (self.connect().await?, false),
             };
@@ -153,6 +154,7 @@ impl Pool {
             match connection.sender.try_send_request(request).await {
                 Ok(response) => return self.accept(response, connection, asks_upgrade),
                 Err(mut error) => {
+                    may_reuse = false;
                     let unsent = error.take_message();
                     let is_silent = connection.read.load(Ordering::Relaxed) == read_before;
                     request = match (is_reused, unsent, copy) {

@@ -56,6 +56,8 @@ struct Shared {
     refusal: Option<Refusal>,
     /// True once the framing of a body turned out to be wrong.
     broken: bool,
+    /// The last head asks for an upgrade, and nothing behind it is read before the decision.
+    is_undecided: bool,
     upgraded: Option<bool>,
     /// Interim answers (1xx) to the request in progress, as they go over the wire.
     interim: BytesMut,
@@ -92,11 +94,21 @@ impl Seen {
         wake(shared);
     }
 
-    /// The decision on the upgrade that the last head asked for.
+    /// The decision on the upgrade that the request in progress asked for. A request with a body cannot be upgraded, and an
+    /// answer to an earlier one decides nothing about the last head.
     pub(crate) fn upgrade(&self, upgraded: bool) {
         let mut shared = self.lock();
-        shared.upgraded = Some(upgraded);
-        wake(shared);
+        if shared.is_undecided && shared.taken == shared.heads {
+            shared.is_undecided = false;
+            shared.upgraded = Some(upgraded);
+            wake(shared);
+        }
+    }
+
+    /// True if nothing but this decides what follows the request in progress.
+    pub(crate) fn may_upgrade(&self) -> bool {
+        let shared = self.lock();
+        shared.is_undecided && shared.taken == shared.heads
     }
 
     pub(crate) fn is_broken(&self) -> bool {
@@ -284,6 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 let mut shared = self.seen.lock();
                 shared.heads += 1;
                 shared.upgraded = None;
+                shared.is_undecided = framing == Framing::Upgrade;
                 drop(shared);
                 self.next = match framing {
                     Framing::Length(length) => Next::Length(length),
@@ -354,8 +367,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         match self.next {
-            // An end here would be taken for that of the client, who then gets no answer. The answer closes the connection.
-            Next::Refused => return Poll::Pending,
+            // An end before the answer would be taken for that of the client, who then gets none.
+            Next::Refused => {
+                if self.seen.is_idle() {
+                    self.next = Next::End;
+                    return Poll::Ready(Ok(false));
+                }
+                self.seen.lock().waiting = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             Next::End => return Poll::Ready(Ok(false)),
             // The service decides in the task that reads, so not between the look at its decision and this line.
             Next::Undecided => {

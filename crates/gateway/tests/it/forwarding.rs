@@ -198,6 +198,33 @@ fn a_request_is_repeated_only_where_that_is_safe() {
 }
 
 #[test]
+fn a_request_is_repeated_once_however_many_connections_are_idle() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let together = Arc::new(std::sync::Barrier::new(4));
+    let (upstream, _) = raw_service(move |stream, recorded, at| {
+        if read_request(stream, recorded, at).is_some_and(|request| request.contains("GET /1 ")) {
+            together.wait();
+            stream.write_all(&ok("").unwrap()).unwrap();
+            read_request(stream, recorded, at);
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let world = World::start(&config(upstream, ANY));
+    let mut clients: Vec<_> = (0..4).map(|_| world.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/1"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    clients[0].send(get("/2"));
+    assert_eq!(clients[0].answer().status, 502);
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+}
+
+#[test]
 fn a_service_that_is_not_there_or_silent_has_an_answer_in_time() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let world = World::start(&config(gone, ANY));

@@ -227,3 +227,18 @@ fn a_head_or_a_crowd_beyond_its_bound_is_refused() {
         client.at_least(1).starts_with(b"HTTP/1.1 200")
     });
 }
+
+#[test]
+fn an_upgrade_header_of_a_request_with_a_body_decides_nothing_about_the_next() {
+    let (upstream, _) = echo_service();
+    let world = World::start(&config(upstream, &format!("{ANY}websocket = true\n")));
+    let mut client = world.connect();
+    let posts = format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nab"
+    );
+    client.send(format!("{posts}{}", handshake()));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.head().status, 101);
+    client.send(b"\x81\x05hello frame");
+    assert_eq!(client.at_least(13), b"\x81\x05hello frame");
+}
