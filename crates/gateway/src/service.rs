@@ -173,18 +173,29 @@ impl Client {
         if !route.empty_segments && target::has_empty_segment(path.as_bytes()) {
             return Err(refused(Refusal::EmptySegment).into());
         }
+        if !route.parameters && target::has_parameter(path.as_bytes()) {
+            return Err(refused(Refusal::Parameter).into());
+        }
         let is_upgrade = is_websocket(&request) && self.seen.may_upgrade();
         let found = if has_key_in_query {
             Err(Fault::InQuery)
         } else {
             credential::find(request.headers(), is_upgrade)
         };
+        let found = found.and_then(|key| {
+            let is_misplaced = credential::is_misplaced(request.uri(), request.headers(), key);
+            if is_misplaced { Err(Fault::Misplaced) } else { Ok(key) }
+        });
         let key = found.map_err(|fault| {
             let (word, detail) = match fault {
                 Fault::Several => ("several-keys", "The request has more than one credential."),
                 Fault::InQuery => {
                     ("key-in-query", "A key must not be sent in a query. One that was has to be replaced.")
                 }
+                Fault::Misplaced => (
+                    "misplaced-key",
+                    "A key must be sent in the header for it only, and is in another place.",
+                ),
             };
             Problem::new(StatusCode::BAD_REQUEST, word, detail).closing()
         })?;

@@ -112,6 +112,8 @@ pub(crate) struct Route {
     /// Of the whole exchange.
     pub(crate) total_time: Option<Duration>,
     pub(crate) empty_segments: bool,
+    /// `;` in the path.
+    pub(crate) parameters: bool,
     pub(crate) websocket: bool,
     pub(crate) cors: Option<Cors>,
     pub(crate) deprecation: Option<Deprecation>,
@@ -360,6 +362,7 @@ fn route(fields: Fields<'_>, upstreams: &[String]) -> Option<(Route, usize)> {
     let body = fields.get("body").and_then(|value| value.size()).unwrap_or(1 << 20);
     let total_time = fields.get("total-time").and_then(|value| value.duration());
     let empty_segments = fields.get("empty-segments").and_then(|value| value.boolean()).unwrap_or(false);
+    let parameters = fields.get("parameters").and_then(|value| value.boolean()).unwrap_or(false);
     let websocket = fields.get("websocket").and_then(|value| value.boolean()).unwrap_or(false);
     let cors = fields.get("cors").and_then(|value| value.table()).map(cors);
     let deprecation = fields.get("deprecation").and_then(|value| value.table()).map(deprecation);
@@ -378,6 +381,7 @@ fn route(fields: Fields<'_>, upstreams: &[String]) -> Option<(Route, usize)> {
         body,
         total_time,
         empty_segments,
+        parameters,
         websocket,
         cors,
         deprecation: deprecation.flatten(),

@@ -10,7 +10,7 @@ use crate::harness::{ANY, KEY, World, config, get, ok, raw_service, read_request
 #[test]
 fn a_target_passes_byte_for_byte() {
     let (upstream, recorded) = service(ok);
-    let world = World::start(&config(upstream, &format!("{ANY}empty-segments = true\n")));
+    let world = World::start(&config(upstream, &format!("{ANY}empty-segments = true\nparameters = true\n")));
     let targets = [
         "/a..b",
         "/...",
@@ -337,4 +337,35 @@ fn a_second_gateway_takes_over_without_a_refused_connection() {
         assert!(thread.join().unwrap() > 10);
     }
     drop(second);
+}
+
+#[test]
+fn a_key_in_a_place_that_reaches_the_service_or_the_log_is_refused_there() {
+    let (upstream, recorded) = service(ok);
+    let world = World::start(&config(upstream, ANY));
+    let bare = KEY.trim_start_matches("kv_live_");
+    let encoded = KEY.replace('_', "%255f");
+    let host = |host: &str| get("/a").replace("api.example", host);
+    let header = |line: &str| get("/a").replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
+    let requests = [
+        get(&format!("/a/{KEY}")),
+        get(&format!("/a/{encoded}/b")),
+        get(&format!("/a/{bare}")),
+        get(&format!("/a?x={bare}")),
+        get(&format!("/a?x={encoded}&y=%")),
+        host(&format!("{KEY}.example")),
+        header(&format!("Cookie: a=b; k={KEY}")),
+        header(&format!("Referer: https://a.example/?k={encoded}")),
+        header(&format!("X-Foo: {bare}")),
+        header(&format!("Sec-WebSocket-Protocol: {KEY}")),
+        get("/a").replacen("GET", KEY, 1),
+    ];
+    for request in &requests {
+        let answer = world.ask(request);
+        assert!(matches!(answer.status, 400 | 405), "{request} {}", answer.status);
+    }
+    assert_eq!(recorded.text(), "");
+    let lines = world.logged(requests.len());
+    assert!(lines.iter().all(|line| !line.to_string().contains(&bare[13..])), "{lines:?}");
+    assert_eq!(world.ask(&header("Cookie: a=b%")).status, 200);
 }
