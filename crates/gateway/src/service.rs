@@ -21,7 +21,7 @@ use crate::credential::{self, Fault};
 use crate::exchange::{Asked as Noted, Exchange};
 use crate::fields;
 use crate::head::Refusal;
-use crate::head::guard::Seen;
+use crate::head::guard::{InForce, Seen};
 use crate::head::target;
 use crate::headers;
 use crate::log::Log;
@@ -291,8 +291,9 @@ impl Client {
         };
         let judge = Arc::clone(&self.judge);
         let key = exchange.key.clone();
-        let in_force = move || key.as_ref().is_none_or(|key| judge.is_in_force(&key.id));
-        let watch = Watch::new(upstream.body_time, ends, Box::new(in_force));
+        let in_force: InForce = Arc::new(move || key.as_ref().is_none_or(|key| judge.is_in_force(&key.id)));
+        self.seen.watch(Arc::clone(&in_force));
+        let watch = Watch::new(upstream.body_time, ends, in_force);
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours)) = (answer.status(), ours) {
             let theirs = hyper::upgrade::on(&mut answer);
             tokio::spawn(tunnel(ours, theirs, watch));

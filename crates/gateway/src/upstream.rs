@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::config::Upstream;
+use crate::head::guard::InForce;
 use crate::headers;
 
 /// Bytes of an answer's head.
@@ -181,6 +182,9 @@ impl Pool {
         let encoding = encodings.next();
         if lengths > 1 {
             return Err(Failure::Answer("two Content-Length headers"));
+        }
+        if headers.get(CONTENT_LENGTH).is_some_and(|value| !value.as_bytes().iter().all(u8::is_ascii_digit)) {
+            return Err(Failure::Answer("a Content-Length that is no number"));
         }
         if lengths == 1 && encoding.is_some() {
             return Err(Failure::Answer("Content-Length with Transfer-Encoding"));
@@ -342,16 +346,12 @@ pub(crate) struct Watch {
     pub(crate) body_time: Duration,
     pub(crate) ends: Option<Instant>,
     /// False once the key is refused.
-    pub(crate) in_force: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) in_force: InForce,
     last: Instant,
 }
 
 impl Watch {
-    pub(crate) fn new(
-        body_time: Duration,
-        ends: Option<Instant>,
-        in_force: Box<dyn Fn() -> bool + Send + Sync>,
-    ) -> Self {
+    pub(crate) fn new(body_time: Duration, ends: Option<Instant>, in_force: InForce) -> Self {
         Self { body_time, ends, in_force, last: Instant::now() }
     }
 

@@ -43,7 +43,7 @@ fn a_service_learns_the_key_from_us_alone() {
     let world = World::start(&config(upstream, ANY));
     let request = format!(
         "POST /orders?a=b HTTP/1.1\r\nHost: api.example\r\nX-Keyvault-Key-Id: forged\r\nX-Keyvault-Client: forged\r\n\
-         X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nX-API-Key: {KEY}\r\n\
+         X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nClient-IP: 1.2.3.4\r\nVia: 1.1 x\r\nTailscale-User-Login: root\r\nX-Accel-Redirect: /x\r\nX-MS-Client-Principal: x\r\nX-API-Key: {KEY}\r\n\
          Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\nX-Custom: kept\r\n\
          traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nContent-Length: 4\r\n\r\nbody"
     );
@@ -91,6 +91,7 @@ fn an_answer_with_two_readings_is_not_passed_on() {
             "/differ" => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
             "/both" => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "/gzip" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "/list" => "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
             "/101" => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
             "/host" => "HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 2\r\n\r\nok",
             "/garbage" => "ICY 200 OK\r\n\r\n",
@@ -99,7 +100,7 @@ fn an_answer_with_two_readings_is_not_passed_on() {
         Some(answer.as_bytes().to_vec())
     });
     let world = World::start(&config(upstream, ANY));
-    for path in ["/two", "/differ", "/both", "/gzip", "/101", "/host", "/garbage"] {
+    for path in ["/two", "/differ", "/both", "/gzip", "/list", "/101", "/host", "/garbage"] {
         let answer = world.ask(&get(path));
         assert_eq!(answer.status, 502, "{path}");
         assert_eq!(world.ask(&get("/next")).text(), "ok", "after {path}");

@@ -137,6 +137,9 @@ fn a_client_that_is_too_slow_with_its_head_is_answered_and_closed() {
     let mut client = world.connect();
     client.send("GET / HT");
     assert_eq!(client.answer().status, 408);
+    let (mut silent, began) = (world.connect(), Instant::now());
+    assert_eq!(silent.rest(), b"");
+    assert!(began.elapsed() < Duration::from_secs(3));
     let mut idle = world.connect();
     idle.send(get("/"));
     assert_eq!(idle.answer().status, 200);
@@ -241,4 +244,43 @@ fn an_upgrade_header_of_a_request_with_a_body_decides_nothing_about_the_next() {
     assert_eq!(client.head().status, 101);
     client.send(b"\x81\x05hello frame");
     assert_eq!(client.at_least(13), b"\x81\x05hello frame");
+}
+
+/// A service whose answer has no end; the flag tells that it has lost its reader.
+fn endless_service() -> (std::net::SocketAddr, std::sync::Arc<std::sync::atomic::AtomicBool>) {
+    let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let tells = std::sync::Arc::clone(&ended);
+    let (upstream, _) = raw_service(move |stream, recorded, at| {
+        read_request(stream, recorded, at);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        let chunk = [&b"10000\r\n"[..], &[b'a'; 0x10000], b"\r\n"].concat();
+        while stream.write_all(&chunk).is_ok() {}
+        tells.store(true, Ordering::SeqCst);
+    });
+    (upstream, ended)
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_cut_when_its_key_is_revoked() {
+    let (upstream, ended) = endless_service();
+    let world = World::start(&config(upstream, ANY));
+    let mut client = world.connect();
+    client.send(get("/endless"));
+    assert_eq!(client.head().status, 200);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!ended.load(Ordering::SeqCst));
+    world.judge.revoked.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    crate::harness::until(|| ended.load(Ordering::SeqCst));
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_client_that_reads_nothing_for_too_long_is_cut() {
+    let (upstream, ended) = endless_service();
+    let world = World::start(&config(upstream, &format!("{ANY}[bounds]\nbody-time = \"1s\"\n")));
+    let mut client = world.connect();
+    client.send(get("/endless"));
+    assert_eq!(client.head().status, 200);
+    crate::harness::until(|| ended.load(Ordering::SeqCst));
 }
