@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
@@ -28,8 +28,9 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::routes::Match;
 use crate::state::State;
-use crate::upstream::{Download, Failure, Upload, Watch};
+use crate::upstream::{Counted, Download, Failure, Upload, Watch};
 use crate::verdict::{Asked, Judge, Known, Outcome};
+use crate::worker::Open;
 
 const KEY_ID: HeaderName = HeaderName::from_static("x-keyvault-key-id");
 const CLIENT: HeaderName = HeaderName::from_static("x-keyvault-client");
@@ -49,6 +50,7 @@ pub(crate) struct Client {
     pub(crate) judge: Arc<dyn Judge>,
     /// The number of the worker, which has pools of its own.
     pub(crate) worker: usize,
+    pub(crate) place: Arc<Open>,
 }
 
 impl Client {
@@ -296,7 +298,12 @@ impl Client {
         let watch = Watch::new(upstream.body_time, ends, in_force);
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours)) = (answer.status(), ours) {
             let theirs = hyper::upgrade::on(&mut answer);
-            tokio::spawn(tunnel(ours, theirs, watch));
+            let idle_time = state.bounds.websocket_time;
+            let places = (Arc::clone(&self.place), answer.body().place());
+            tokio::spawn(async move {
+                tunnel(ours, theirs, watch, idle_time).await;
+                drop(places);
+            });
             let mut switched = Response::new(None);
             *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             std::mem::swap(switched.headers_mut(), answer.headers_mut());
@@ -449,15 +456,29 @@ fn preflight(
     }))
 }
 
-/// Copies both ways until one side ends or the stream must not go on.
-async fn tunnel(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade, watch: Watch) {
+/// Copies both ways until one side ends, or neither sends for too long, or the stream must not go on.
+async fn tunnel(
+    ours: hyper::upgrade::OnUpgrade,
+    theirs: hyper::upgrade::OnUpgrade,
+    watch: Watch,
+    idle_time: Duration,
+) {
     let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) else { return };
-    let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
+    let read = Arc::new(AtomicU64::new(0));
+    let mut ours = Counted::new(TokioIo::new(ours), &read);
+    let mut theirs = Counted::new(TokioIo::new(theirs), &read);
     let cut = async {
-        let mut looks = tokio::time::interval(Duration::from_millis(500));
-        // A quiet websocket is no paused answer: its ends have pings of their own.
+        let mut looks = tokio::time::interval(Duration::from_millis(500).min(idle_time));
+        let (mut last, mut since) = (0, Instant::now());
+        // A quiet websocket is no paused answer: its ends have pings of their own, and a time of its own.
         while watch.ends.is_none_or(|ends| Instant::now() < ends) && (watch.in_force)() {
             looks.tick().await;
+            let now = read.load(Ordering::Relaxed);
+            if now != last {
+                (last, since) = (now, Instant::now());
+            } else if since.elapsed() >= idle_time {
+                return;
+            }
         }
     };
     tokio::select! {

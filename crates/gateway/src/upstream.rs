@@ -52,6 +52,7 @@ struct Connection {
     sender: SendRequest<Upload>,
     /// Bytes that have come over it.
     read: Arc<AtomicU64>,
+    place: Arc<Place>,
 }
 
 /// The reason for which there is no answer.
@@ -100,7 +101,7 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let place = Place::claim(&self.open, self.connections).ok_or(Failure::Busy)?;
+        let place = Place::claim(&self.open, self.connections).map(Arc::new).ok_or(Failure::Busy)?;
         let connect = async {
             let socket = TcpStream::connect(self.address).await?;
             socket.set_nodelay(true)?;
@@ -118,22 +119,23 @@ impl Pool {
         }
     }
 
-    async fn begin<S>(&self, socket: S, place: Place) -> Result<Connection, Failure>
+    async fn begin<S>(&self, socket: S, place: Arc<Place>) -> Result<Connection, Failure>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let read = Arc::new(AtomicU64::new(0));
-        let socket = Counted { socket, read: Arc::clone(&read) };
+        let socket = Counted::new(socket, &read);
         let mut builder = http1::Builder::new();
         builder.max_buf_size(MAX_HEAD);
         let (sender, connection) =
             builder.handshake(TokioIo::new(socket)).await.map_err(|_| Failure::Connect)?;
+        let kept = Arc::clone(&place);
         tokio::spawn(async move {
             // Its errors reach the one that waits for the answer.
             let _ = connection.with_upgrades().await;
-            drop(place);
+            drop(kept);
         });
-        Ok(Connection { sender, read })
+        Ok(Connection { sender, read, place })
     }
 
     /// Sends a request. It is sent again once at most, on a new connection, if the first had been used before and nothing of
@@ -220,7 +222,7 @@ fn again(request: &Request<Upload>) -> Request<Upload> {
 }
 
 /// One of the connections that a pool may have.
-struct Place(Arc<AtomicUsize>);
+pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn claim(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
@@ -236,9 +238,15 @@ impl Drop for Place {
 }
 
 /// A socket that counts the bytes that come.
-struct Counted<S> {
+pub(crate) struct Counted<S> {
     socket: S,
     read: Arc<AtomicU64>,
+}
+
+impl<S> Counted<S> {
+    pub(crate) fn new(socket: S, read: &Arc<AtomicU64>) -> Self {
+        Self { socket, read: Arc::clone(read) }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
@@ -379,6 +387,11 @@ pub(crate) struct Download {
 }
 
 impl Download {
+    /// The place of its connection, for one that goes on as a websocket.
+    pub(crate) fn place(&self) -> Option<Arc<Place>> {
+        self.back.as_ref().map(|(_, connection)| Arc::clone(&connection.place))
+    }
+
     pub(crate) fn watched(mut self, watch: Watch) -> Self {
         self.watch = Some(watch);
         self

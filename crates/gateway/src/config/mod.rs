@@ -68,6 +68,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: usize,
     /// After SIGTERM.
     pub(crate) drain_time: Duration,
+    /// Without a byte either way.
+    pub(crate) websocket_time: Duration,
 }
 
 #[derive(Debug)]
@@ -257,6 +259,7 @@ fn bounds(fields: Option<Fields<'_>>) -> Bounds {
         body_time: Duration::from_secs(30),
         connections: 10_000,
         drain_time: Duration::from_secs(30),
+        websocket_time: Duration::from_secs(300),
     };
     let Some(fields) = fields else { return bounds };
     if let Some(size) = fields.get("head").and_then(|value| value.size()) {
@@ -273,6 +276,7 @@ fn bounds(fields: Option<Fields<'_>>) -> Bounds {
     bounds.body_time = duration(&fields, "body-time", 30);
     bounds.connections = count(&fields, "connections", bounds.connections);
     bounds.drain_time = duration(&fields, "drain-time", 30);
+    bounds.websocket_time = duration(&fields, "websocket-time", 300);
     fields.end();
     bounds
 }

@@ -428,7 +428,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             // An end before the answer would be taken for that of the client, who then gets none.
             Next::Refused => {
                 if self.seen.is_idle() {
-                    self.next = Next::End;
                     return Poll::Ready(Ok(false));
                 }
                 self.seen.lock().waiting = Some(cx.waker().clone());

@@ -253,7 +253,7 @@ fn endless_service() -> (std::net::SocketAddr, std::sync::Arc<std::sync::atomic:
     let (upstream, _) = raw_service(move |stream, recorded, at| {
         read_request(stream, recorded, at);
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
-        let chunk = [&b"10000\r\n"[..], &[b'a'; 0x10000], b"\r\n"].concat();
+        let chunk = [&b"10000\r\n"[..], &vec![b'a'; 0x10000], b"\r\n"].concat();
         while stream.write_all(&chunk).is_ok() {}
         tells.store(true, Ordering::SeqCst);
     });
@@ -283,4 +283,66 @@ fn a_client_that_reads_nothing_for_too_long_is_cut() {
     client.send(get("/endless"));
     assert_eq!(client.head().status, 200);
     crate::harness::until(|| ended.load(Ordering::SeqCst));
+}
+
+fn websocket(world: &World) -> crate::harness::Client {
+    let mut client = world.connect();
+    client.send(handshake());
+    assert_eq!(client.head().status, 101);
+    client
+}
+
+#[test]
+fn a_websocket_takes_a_place_on_both_sides_until_it_ends() {
+    let (upstream, _) = echo_service();
+    let websockets = format!("{ANY}websocket = true\n");
+    let bounded = format!("{websockets}[bounds]\nconnections = 1\n");
+    let world = World::start(&config(upstream, &bounded));
+    let client = websocket(&world);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(world.connect().rest(), b"");
+    drop(client);
+    crate::harness::until(|| {
+        let mut client = world.connect();
+        client.send(get("/"));
+        client.at_least(1).starts_with(b"HTTP/1.1 200")
+    });
+
+    let world = World::start(&config(upstream, &format!("connections = 1\n{websockets}")));
+    let client = websocket(&world);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(world.ask(&get("/")).problem(), "upstream-busy");
+    drop(client);
+    crate::harness::until(|| world.ask(&get("/")).status == 200);
+}
+
+#[test]
+fn a_websocket_without_a_byte_for_too_long_is_closed() {
+    let (upstream, _) = echo_service();
+    let further = format!("{ANY}websocket = true\n[bounds]\nwebsocket-time = \"600ms\"\n");
+    let world = World::start(&config(upstream, &further));
+    let (mut client, began) = (websocket(&world), Instant::now());
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(300));
+        client.send(b"x");
+        assert_eq!(client.at_least(1), b"x");
+    }
+    assert_eq!(client.rest(), b"");
+    assert!(began.elapsed() > Duration::from_millis(1700) && began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn draining_leaves_websockets_their_time() {
+    let (upstream, _) = echo_service();
+    let world =
+        World::start(&config(upstream, &format!("{ANY}websocket = true\n[bounds]\ndrain-time = \"1s\"\n")));
+    let mut client = websocket(&world);
+    let began = Instant::now();
+    let draining = std::thread::spawn(move || world.gateway.drain());
+    std::thread::sleep(Duration::from_millis(400));
+    client.send(b"still");
+    assert_eq!(client.at_least(5), b"still");
+    client.rest();
+    assert!(began.elapsed() > Duration::from_millis(900) && began.elapsed() < Duration::from_secs(5));
+    draining.join().unwrap();
 }
