@@ -100,7 +100,9 @@ fn in_any_form(text: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
 /// True if a key would reach the service: one that looks like one in the path, the host, or a subprotocol, or the secret of the
 /// presented one in any header or in the query.
 pub(crate) fn is_misplaced(uri: &Uri, headers: &HeaderMap, key: Option<&[u8]>) -> bool {
-    let secret = key.and_then(|key| key.len().checked_sub(SECRET).and_then(|at| key.get(at..)));
+    // A credential of another kind, for a public route say, is none of ours.
+    let own = key.filter(|key| looks_like_key(key));
+    let secret = own.and_then(|key| key.len().checked_sub(SECRET).and_then(|at| key.get(at..)));
     let has_secret =
         |text: &[u8]| secret.is_some_and(|secret| text.windows(secret.len()).any(|window| window == secret));
     let has_key = |text: &[u8]| looks_like_key(text) || has_secret(text);

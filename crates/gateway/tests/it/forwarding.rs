@@ -369,4 +369,6 @@ fn a_key_in_a_place_that_reaches_the_service_or_the_log_is_refused_there() {
     let lines = world.logged(requests.len());
     assert!(lines.iter().all(|line| !line.to_string().contains(&bare[13..])), "{lines:?}");
     assert_eq!(world.ask(&header("Cookie: a=b%")).status, 200);
+    let token = "eyJ0.".repeat(20);
+    assert_eq!(world.ask(&header(&format!("Cookie: t={token}")).replace(KEY, &token)).status, 401);
 }
