@@ -1,9 +1,9 @@
 //! The key of a request: where it may be, and where it must not.
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, Uri};
 
-use crate::head::target::decode;
+use crate::head::target::decode_valid;
 
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Begins the subprotocol by which a browser, which cannot set headers of a websocket, sends a key.
@@ -12,11 +12,19 @@ const SUBPROTOCOL: &str = "keyvault.key.";
 const PARAMETERS: [&[u8]; 6] =
     [b"access_token", b"api_key", b"apikey", b"api-key", b"x-api-key", b"x_api_key"];
 
+/// Characters of a key's id, and of its secret with the checksum.
+const ID: usize = 12;
+const SECRET: usize = 49;
+/// Decodings of decodings that are looked at.
+const DEPTH: usize = 8;
+
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Two keys, even if they are equal.
     Several,
     InQuery,
+    /// In the path, the host, or a header that reaches the service.
+    Misplaced,
 }
 
 /// Finds the key. It borrows from the headers, so that it is copied nowhere.
@@ -61,35 +69,77 @@ pub(crate) fn without_key(headers: &HeaderMap) -> Option<HeaderValue> {
 pub(crate) fn in_query(query: &[u8]) -> bool {
     let named = query.split(|byte| *byte == b'&').any(|pair| {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-        let decoded = decode(name);
-        let name = decoded.as_deref().unwrap_or(name);
-        PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known))
+        PARAMETERS.iter().any(|known| in_any_form(name, |name| name.eq_ignore_ascii_case(known)))
     });
-    named
-        || looks_like_key(query)
-        || query.contains(&b'%') && decode(query).is_some_and(|query| looks_like_key(&query))
+    named || in_any_form(query, looks_like_key)
+}
+
+/// True if a text is of a kind as it is or decoded, however often. One that is encoded more often than is looked at could be
+/// of any kind.
+fn in_any_form(text: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
+    if is(text) {
+        return true;
+    }
+    if !text.contains(&b'%') {
+        return false;
+    }
+    let mut form = text.to_vec();
+    for _ in 0..DEPTH {
+        let decoded = decode_valid(&form);
+        if decoded == form {
+            return false;
+        }
+        if is(&decoded) {
+            return true;
+        }
+        form = decoded;
+    }
+    true
+}
+
+/// True if a key would reach the service: one that looks like one in the path, the host, or a subprotocol, or the secret of the
+/// presented one in any header or in the query.
+pub(crate) fn is_misplaced(uri: &Uri, headers: &HeaderMap, key: Option<&[u8]>) -> bool {
+    // A credential of another kind, for a public route say, is none of ours.
+    let own = key.filter(|key| looks_like_key(key));
+    let secret = own.and_then(|key| key.len().checked_sub(SECRET).and_then(|at| key.get(at..)));
+    let has_secret =
+        |text: &[u8]| secret.is_some_and(|secret| text.windows(secret.len()).any(|window| window == secret));
+    let has_key = |text: &[u8]| looks_like_key(text) || has_secret(text);
+    if in_any_form(uri.path().as_bytes(), has_key)
+        || secret.is_some() && uri.query().is_some_and(|query| in_any_form(query.as_bytes(), has_secret))
+    {
+        return true;
+    }
+    headers.iter().any(|(name, value)| {
+        let value = value.as_bytes();
+        if *name == AUTHORIZATION || *name == X_API_KEY {
+            false
+        } else if *name == SEC_WEBSOCKET_PROTOCOL {
+            let mut offers = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            offers.any(|offer| !offer.starts_with(SUBPROTOCOL.as_bytes()) && in_any_form(offer, has_key))
+        } else if *name == HOST {
+            in_any_form(value, has_key)
+        } else {
+            secret.is_some() && in_any_form(value, has_secret)
+        }
+    })
 }
 
 /// A part of a target for the log: one that contains a key is not repeated.
 pub(crate) fn redacted(part: &str, has_key: bool) -> String {
-    let bytes = part.as_bytes();
-    let has_key = has_key
-        || looks_like_key(bytes)
-        || bytes.contains(&b'%') && decode(bytes).is_some_and(|decoded| looks_like_key(&decoded));
+    let has_key = has_key || in_any_form(part.as_bytes(), looks_like_key);
     if has_key { "[redacted]".to_owned() } else { part.to_owned() }
 }
 
-/// `_live_` or `_test_`, then 12 characters of id, `_`, and 49 of secret and checksum.
+/// 12 characters of id, `_`, and 49 of secret and checksum. The prefix, which is the same for all keys, is not looked at: a key
+/// without it is as good for one who knows it.
 fn looks_like_key(text: &[u8]) -> bool {
     let all = |part: Option<&[u8]>| part.is_some_and(|part| part.iter().all(u8::is_ascii_alphanumeric));
-    text.windows(6).enumerate().filter(|(_, window)| matches!(*window, b"_live_" | b"_test_")).any(
-        |(at, _)| {
-            let start = at + 6;
-            all(text.get(start..start + 12))
-                && text.get(start + 12) == Some(&b'_')
-                && all(text.get(start + 13..start + 62))
-        },
-    )
+    text.iter().enumerate().filter(|(_, byte)| **byte == b'_').any(|(at, _)| {
+        at.checked_sub(ID).is_some_and(|start| all(text.get(start..at)))
+            && all(text.get(at + 1..at + 1 + SECRET))
+    })
 }
 
 #[cfg(test)]
@@ -137,6 +187,11 @@ mod tests {
             format!("a=b&x=Bearer+{encoded}&c"),
             "a&API_KEY=x".to_owned(),
             "access%5Ftoken=x".to_owned(),
+            "access%255Ftoken=x&%".to_owned(),
+            format!("x={encoded}&y=100%"),
+            format!("x=%&{}", encoded.replace('%', "%25")),
+            format!("x={}", encoded.replace('%', "%252525")),
+            format!("x={}", key.strip_prefix("kv_live_").unwrap()),
         ] {
             assert!(in_query(query.as_bytes()), "{query}");
         }

@@ -6,7 +6,7 @@ use http::Method;
 use keyvault_issue::query::Query;
 
 use crate::config::{Access, Config};
-use crate::head::target;
+use crate::head::{Refusal, target};
 use crate::routes::{Match, Routes};
 
 impl Config {
@@ -52,6 +52,10 @@ impl Config {
         writeln!(text, "  route: {}", route.name)?;
         if has_empty_segment && !route.empty_segments {
             return writeln!(text, "  refused: 400 empty-segment: The path contains an empty segment.");
+        }
+        if !route.parameters && target::has_parameter(path.as_bytes()) {
+            let refusal = Refusal::Parameter;
+            return writeln!(text, "  refused: 400 {}: {}", refusal.word(), refusal.sentence());
         }
         let key = match &route.access {
             Access::Public => "none".to_owned(),

@@ -14,35 +14,98 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// Headers that services take for the word of a proxy in front of them about the client.
-const OF_A_PROXY: [&str; 24] = [
-    "authorization",
-    "x-api-key",
+/// Headers that services take for the word of a proxy in front of them about the client, or about the request.
+const OF_A_PROXY: [&str; 67] = [
+    // The client's address.
     "forwarded",
     "x-real-ip",
     "true-client-ip",
     "cf-connecting-ip",
+    "cf-connecting-ipv6",
     "fastly-client-ip",
+    "fly-client-ip",
     "x-client-ip",
     "x-cluster-client-ip",
+    "client-ip",
+    "x-forwarded",
+    "x-forward-for",
+    "x-forwarder-for",
+    "x-forwardedfor",
+    "x-original-forwarded-for",
+    "x-realip",
+    "x-remote-ip",
+    "x-remote-addr",
+    "remote-addr",
+    "x-originating-ip",
+    "x-proxyuser-ip",
+    "proxy-client-ip",
+    "wl-proxy-client-ip",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-appengine-user-ip",
+    "via",
+    // The user.
+    "authorization",
+    "x-api-key",
+    "remote-user",
+    "x-remote-user",
+    "x-user",
+    "x-user-id",
+    "x-userid",
+    "x-username",
+    "x-user-name",
+    "x-user-email",
+    "x-auth-user",
+    "x-webauth-user",
+    "x-authenticated-user",
+    "x-anonymous-consumer",
+    "x-token-subject",
+    "x-goog-iap-jwt-assertion",
+    // The client's certificate.
+    "client-cert",
+    "client-cert-chain",
+    "x-client-cert",
+    "x-ssl-client-cert",
+    "x-client-verify",
+    "x-client-dn",
+    "x-arr-clientcert",
+    // The target, the method, and the way to the service.
     "x-original-url",
     "x-rewrite-url",
     "x-original-host",
+    "x-original-uri",
+    "x-original-method",
     "x-host",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
-    "remote-user",
-    "x-remote-user",
-    "x-user",
-    "x-authenticated-user",
-    "x-anonymous-consumer",
-    "x-client-cert",
-    "x-ssl-client-cert",
+    "x-scheme",
+    "x-url-scheme",
+    "x-server-name",
+    "x-backend-host",
+    "x-middleware-subrequest",
     "front-end-https",
+    "proxy",
+    "x-keyvault",
 ];
-const OF_A_PROXY_BEGIN: [&str; 6] =
-    ["x-forwarded-", "x-keyvault-", "x-consumer-", "x-credential-", "x-authenticated-", "x-auth-request-"];
+const OF_A_PROXY_BEGIN: [&str; 16] = [
+    "x-forwarded-",
+    "x-keyvault-",
+    "x-consumer-",
+    "x-credential-",
+    "x-authenticated-",
+    "x-auth-request-",
+    "tailscale-user-",
+    "x-ms-client-principal",
+    "x-amzn-oidc-",
+    "x-goog-authenticated-user-",
+    "cf-access-",
+    "ssl-client-",
+    "x-ssl-client-",
+    "x-envoy-",
+    "x-accel-",
+    "x-kong-",
+];
 
 /// Removes the headers that are about one connection, and those that its `Connection` headers name. Returns false if one
 /// names a header that is not of the connection but of the message: to drop it would change what the message says.
@@ -66,16 +129,38 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> bool {
 
 /// Headers by which a message is routed, framed, or authorized.
 fn is_of_message(name: &HeaderName) -> bool {
-    [header::HOST, header::CONTENT_LENGTH, header::AUTHORIZATION, header::COOKIE, header::CONTENT_TYPE]
-        .contains(name)
-        || *name == crate::credential::X_API_KEY
+    const OTHERS: [&str; 18] = [
+        "host",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "content-range",
+        "cookie",
+        "set-cookie",
+        "cache-control",
+        "origin",
+        "range",
+        "expect",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-unmodified-since",
+        "if-range",
+        "trailer",
+    ];
+    OTHERS.contains(&name.as_str())
+        || name.as_str().starts_with("sec-")
+        || name.as_str().starts_with("access-control-")
+        || is_of_proxy(name.as_str())
+}
+
+fn is_of_proxy(name: &str) -> bool {
+    OF_A_PROXY.contains(&name) || OF_A_PROXY_BEGIN.iter().any(|begin| name.starts_with(begin))
 }
 
 /// Removes what a service could take for our word.
 pub(crate) fn strip_identity(headers: &mut HeaderMap) {
-    let is_of_proxy = |name: &str| {
-        OF_A_PROXY.contains(&name) || OF_A_PROXY_BEGIN.iter().any(|begin| name.starts_with(begin))
-    };
     let names: Vec<HeaderName> = headers.keys().filter(|name| is_of_proxy(name.as_str())).cloned().collect();
     for name in &names {
         headers.remove(name);
@@ -135,7 +220,17 @@ mod tests {
         ]);
         assert!(strip_hop_by_hop(&mut headers));
         assert_eq!(headers, map(&[("x-end", "2")]));
-        for named in ["host", "Content-Length", "cookie", "authorization", "a b"] {
+        for named in [
+            "host",
+            "Content-Length",
+            "cookie",
+            "authorization",
+            "Origin",
+            "if-match",
+            "X-Keyvault-Client",
+            "sec-websocket-key",
+            "a b",
+        ] {
             let mut headers = HeaderMap::from_iter([(header::CONNECTION, value(named))]);
             assert!(!strip_hop_by_hop(&mut headers), "{named}");
         }
@@ -154,5 +249,19 @@ mod tests {
         ]);
         strip_identity(&mut headers);
         assert_eq!(headers, map(&[("x-request-id", "7"), ("traceparent", "00-1-2-01")]));
+    }
+
+    #[test]
+    fn every_header_of_a_proxy_is_removed_from_heads_and_trailers() {
+        let begins = OF_A_PROXY_BEGIN.map(|begin| format!("{begin}x"));
+        let names = OF_A_PROXY.iter().copied().chain(begins.iter().map(String::as_str));
+        let all: HeaderMap = names
+            .filter_map(|name| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value("forged"))))
+            .collect();
+        assert_eq!(all.len(), OF_A_PROXY.len() + OF_A_PROXY_BEGIN.len());
+        let (mut head, mut trailers) = (all.clone(), all);
+        strip_identity(&mut head);
+        strip_trailers(&mut trailers);
+        assert!(head.is_empty() && trailers.is_empty(), "{head:?} {trailers:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
@@ -21,15 +21,16 @@ use crate::credential::{self, Fault};
 use crate::exchange::{Asked as Noted, Exchange};
 use crate::fields;
 use crate::head::Refusal;
-use crate::head::guard::Seen;
+use crate::head::guard::{InForce, Seen};
 use crate::head::target;
 use crate::headers;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::routes::Match;
 use crate::state::State;
-use crate::upstream::{Download, Failure, Upload, Watch};
+use crate::upstream::{Counted, Download, Failure, Upload, Watch};
 use crate::verdict::{Asked, Judge, Known, Outcome};
+use crate::worker::Open;
 
 const KEY_ID: HeaderName = HeaderName::from_static("x-keyvault-key-id");
 const CLIENT: HeaderName = HeaderName::from_static("x-keyvault-client");
@@ -49,6 +50,7 @@ pub(crate) struct Client {
     pub(crate) judge: Arc<dyn Judge>,
     /// The number of the worker, which has pools of its own.
     pub(crate) worker: usize,
+    pub(crate) place: Arc<Open>,
 }
 
 impl Client {
@@ -76,7 +78,6 @@ impl Client {
         if let Some(refusal) = self.seen.take() {
             return self.refuse(refusal, exchange);
         }
-        let wants_upgrade = request.headers().contains_key(header::UPGRADE);
         let answered = {
             let mut handled = pin!(self.handle(&state, request, &mut exchange));
             std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handled.as_mut().poll(cx))) {
@@ -87,9 +88,7 @@ impl Client {
         };
         let is_upgraded =
             matches!(&answered, Some(Ok(answer)) if answer.status() == StatusCode::SWITCHING_PROTOCOLS);
-        if wants_upgrade {
-            self.seen.upgrade(is_upgraded);
-        }
+        self.seen.upgrade(is_upgraded);
         let problem = match answered {
             Some(Ok(answer)) => {
                 exchange.status = answer.status();
@@ -176,18 +175,29 @@ impl Client {
         if !route.empty_segments && target::has_empty_segment(path.as_bytes()) {
             return Err(refused(Refusal::EmptySegment).into());
         }
-        let is_upgrade = is_websocket(&request);
+        if !route.parameters && target::has_parameter(path.as_bytes()) {
+            return Err(refused(Refusal::Parameter).into());
+        }
+        let is_upgrade = is_websocket(&request) && self.seen.may_upgrade();
         let found = if has_key_in_query {
             Err(Fault::InQuery)
         } else {
             credential::find(request.headers(), is_upgrade)
         };
+        let found = found.and_then(|key| {
+            let is_misplaced = credential::is_misplaced(request.uri(), request.headers(), key);
+            if is_misplaced { Err(Fault::Misplaced) } else { Ok(key) }
+        });
         let key = found.map_err(|fault| {
             let (word, detail) = match fault {
                 Fault::Several => ("several-keys", "The request has more than one credential."),
                 Fault::InQuery => {
                     ("key-in-query", "A key must not be sent in a query. One that was has to be replaced.")
                 }
+                Fault::Misplaced => (
+                    "misplaced-key",
+                    "A key must be sent in the header for it only, and is in another place.",
+                ),
             };
             Problem::new(StatusCode::BAD_REQUEST, word, detail).closing()
         })?;
@@ -283,11 +293,17 @@ impl Client {
         };
         let judge = Arc::clone(&self.judge);
         let key = exchange.key.clone();
-        let in_force = move || key.as_ref().is_none_or(|key| judge.is_in_force(&key.id));
-        let watch = Watch::new(upstream.body_time, ends, Box::new(in_force));
+        let in_force: InForce = Arc::new(move || key.as_ref().is_none_or(|key| judge.is_in_force(&key.id)));
+        self.seen.watch(Arc::clone(&in_force));
+        let watch = Watch::new(upstream.body_time, ends, in_force);
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours)) = (answer.status(), ours) {
             let theirs = hyper::upgrade::on(&mut answer);
-            tokio::spawn(tunnel(ours, theirs, watch));
+            let idle_time = state.bounds.websocket_time;
+            let places = (Arc::clone(&self.place), answer.body().place());
+            tokio::spawn(async move {
+                tunnel(ours, theirs, watch, idle_time).await;
+                drop(places);
+            });
             let mut switched = Response::new(None);
             *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             std::mem::swap(switched.headers_mut(), answer.headers_mut());
@@ -375,6 +391,7 @@ fn is_websocket(request: &Request<Incoming>) -> bool {
         values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
     };
     request.method() == Method::GET
+        && request.version() == Version::HTTP_11
         && request.body().is_end_stream()
         && has(header::UPGRADE, "websocket")
         && has(header::CONNECTION, "upgrade")
@@ -439,15 +456,29 @@ fn preflight(
     }))
 }
 
-/// Copies both ways until one side ends or the stream must not go on.
-async fn tunnel(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade, watch: Watch) {
+/// Copies both ways until one side ends, or neither sends for too long, or the stream must not go on.
+async fn tunnel(
+    ours: hyper::upgrade::OnUpgrade,
+    theirs: hyper::upgrade::OnUpgrade,
+    watch: Watch,
+    idle_time: Duration,
+) {
     let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) else { return };
-    let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
+    let read = Arc::new(AtomicU64::new(0));
+    let mut ours = Counted::new(TokioIo::new(ours), &read);
+    let mut theirs = Counted::new(TokioIo::new(theirs), &read);
     let cut = async {
-        let mut looks = tokio::time::interval(Duration::from_millis(500));
-        // A quiet websocket is no paused answer: its ends have pings of their own.
+        let mut looks = tokio::time::interval(Duration::from_millis(500).min(idle_time));
+        let (mut last, mut since) = (0, Instant::now());
+        // A quiet websocket is no paused answer: its ends have pings of their own, and a time of its own.
         while watch.ends.is_none_or(|ends| Instant::now() < ends) && (watch.in_force)() {
             looks.tick().await;
+            let now = read.load(Ordering::Relaxed);
+            if now != last {
+                (last, since) = (now, Instant::now());
+            } else if since.elapsed() >= idle_time {
+                return;
+            }
         }
     };
     tokio::select! {

@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::config::Upstream;
+use crate::head::guard::InForce;
 use crate::headers;
 
 /// Bytes of an answer's head.
@@ -51,6 +52,7 @@ struct Connection {
     sender: SendRequest<Upload>,
     /// Bytes that have come over it.
     read: Arc<AtomicU64>,
+    place: Arc<Place>,
 }
 
 /// The reason for which there is no answer.
@@ -99,7 +101,7 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let place = Place::claim(&self.open, self.connections).ok_or(Failure::Busy)?;
+        let place = Place::claim(&self.open, self.connections).map(Arc::new).ok_or(Failure::Busy)?;
         let connect = async {
             let socket = TcpStream::connect(self.address).await?;
             socket.set_nodelay(true)?;
@@ -117,34 +119,36 @@ impl Pool {
         }
     }
 
-    async fn begin<S>(&self, socket: S, place: Place) -> Result<Connection, Failure>
+    async fn begin<S>(&self, socket: S, place: Arc<Place>) -> Result<Connection, Failure>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let read = Arc::new(AtomicU64::new(0));
-        let socket = Counted { socket, read: Arc::clone(&read) };
+        let socket = Counted::new(socket, &read);
         let mut builder = http1::Builder::new();
         builder.max_buf_size(MAX_HEAD);
         let (sender, connection) =
             builder.handshake(TokioIo::new(socket)).await.map_err(|_| Failure::Connect)?;
+        let kept = Arc::clone(&place);
         tokio::spawn(async move {
             // Its errors reach the one that waits for the answer.
             let _ = connection.with_upgrades().await;
-            drop(place);
+            drop(kept);
         });
-        Ok(Connection { sender, read })
+        Ok(Connection { sender, read, place })
     }
 
-    /// Sends a request. It is sent again only if nothing of it was, or if it may be repeated, has no body, and a connection
-    /// that had been used before was closed without a byte of an answer.
+    /// Sends a request. It is sent again once at most, on a new connection, if the first had been used before and nothing of
+    /// the request was sent, or if it may be repeated, has no body, and the connection was closed without a byte of an answer.
     pub(crate) async fn send(
         self: &Arc<Self>,
         mut request: Request<Upload>,
         asks_upgrade: bool,
     ) -> Result<Response<Download>, Failure> {
         let is_repeatable = request.method().is_idempotent() && request.body().is_end_stream();
+        let mut may_reuse = true;
         loop {
-            let (mut connection, is_reused) = match self.take() {
+            let (mut connection, is_reused) = match may_reuse.then(|| self.take()).flatten() {
                 Some(connection) => (connection, true),
                 None => (self.connect().await?, false),
             };
@@ -153,6 +157,7 @@ impl Pool {
             match connection.sender.try_send_request(request).await {
                 Ok(response) => return self.accept(response, connection, asks_upgrade),
                 Err(mut error) => {
+                    may_reuse = false;
                     let unsent = error.take_message();
                     let is_silent = connection.read.load(Ordering::Relaxed) == read_before;
                     request = match (is_reused, unsent, copy) {
@@ -179,6 +184,9 @@ impl Pool {
         let encoding = encodings.next();
         if lengths > 1 {
             return Err(Failure::Answer("two Content-Length headers"));
+        }
+        if headers.get(CONTENT_LENGTH).is_some_and(|value| !value.as_bytes().iter().all(u8::is_ascii_digit)) {
+            return Err(Failure::Answer("a Content-Length that is no number"));
         }
         if lengths == 1 && encoding.is_some() {
             return Err(Failure::Answer("Content-Length with Transfer-Encoding"));
@@ -214,7 +222,7 @@ fn again(request: &Request<Upload>) -> Request<Upload> {
 }
 
 /// One of the connections that a pool may have.
-struct Place(Arc<AtomicUsize>);
+pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn claim(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
@@ -230,9 +238,15 @@ impl Drop for Place {
 }
 
 /// A socket that counts the bytes that come.
-struct Counted<S> {
+pub(crate) struct Counted<S> {
     socket: S,
     read: Arc<AtomicU64>,
+}
+
+impl<S> Counted<S> {
+    pub(crate) fn new(socket: S, read: &Arc<AtomicU64>) -> Self {
+        Self { socket, read: Arc::clone(read) }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
@@ -340,16 +354,12 @@ pub(crate) struct Watch {
     pub(crate) body_time: Duration,
     pub(crate) ends: Option<Instant>,
     /// False once the key is refused.
-    pub(crate) in_force: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) in_force: InForce,
     last: Instant,
 }
 
 impl Watch {
-    pub(crate) fn new(
-        body_time: Duration,
-        ends: Option<Instant>,
-        in_force: Box<dyn Fn() -> bool + Send + Sync>,
-    ) -> Self {
+    pub(crate) fn new(body_time: Duration, ends: Option<Instant>, in_force: InForce) -> Self {
         Self { body_time, ends, in_force, last: Instant::now() }
     }
 
@@ -377,6 +387,11 @@ pub(crate) struct Download {
 }
 
 impl Download {
+    /// The place of its connection, for one that goes on as a websocket.
+    pub(crate) fn place(&self) -> Option<Arc<Place>> {
+        self.back.as_ref().map(|(_, connection)| Arc::clone(&connection.place))
+    }
+
     pub(crate) fn watched(mut self, watch: Watch) -> Self {
         self.watch = Some(watch);
         self

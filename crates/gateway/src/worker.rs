@@ -137,14 +137,14 @@ impl Worker {
         // No descriptor is left, for example. Connections that end give some back.
         let Ok((socket, peer)) = accepted else { return sleep(Duration::from_millis(20)).await };
         let most = self.orders.borrow().state.bounds.connections;
-        let place = Open::claim(&self.open);
+        let place = Arc::new(Open::claim(&self.open));
         if self.open.load(Ordering::Relaxed) <= most {
             self.metrics.connection();
             tokio::spawn(self.clone().connection(address, socket, peer, place));
         }
     }
 
-    async fn connection(self, address: SocketAddr, socket: TcpStream, peer: SocketAddr, place: Open) {
+    async fn connection(self, address: SocketAddr, socket: TcpStream, peer: SocketAddr, place: Arc<Open>) {
         let _ = socket.set_nodelay(true);
         let state = Arc::clone(&self.orders.borrow().state);
         let Some((_, acceptor)) = state.listeners.iter().find(|(listener, _)| *listener == address) else {
@@ -153,20 +153,19 @@ impl Worker {
         match acceptor {
             None => {
                 drop(state);
-                self.serve(socket, peer, false).await;
+                self.serve(socket, peer, false, place).await;
             }
             Some(acceptor) => {
                 let handshake = timeout(state.bounds.head_time, acceptor.accept(socket));
                 if let Ok(Ok(socket)) = handshake.await {
                     drop(state);
-                    self.serve(socket, peer, true).await;
+                    self.serve(socket, peer, true, place).await;
                 }
             }
         }
-        drop(place);
     }
 
-    async fn serve<S>(mut self, socket: S, peer: SocketAddr, is_tls: bool)
+    async fn serve<S>(mut self, socket: S, peer: SocketAddr, is_tls: bool, place: Arc<Open>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -196,6 +195,7 @@ impl Worker {
             metrics: Arc::clone(&self.metrics),
             judge: Arc::clone(&self.judge),
             worker: self.number,
+            place,
         };
         let orders = self.orders.clone();
         let service = service_fn(move |request| {
@@ -226,8 +226,8 @@ impl Worker {
     }
 }
 
-/// One of the open connections.
-struct Open(Arc<AtomicUsize>);
+/// One of the open connections. A websocket keeps it beyond the end of HTTP.
+pub(crate) struct Open(Arc<AtomicUsize>);
 
 impl Open {
     fn claim(open: &Arc<AtomicUsize>) -> Self {

@@ -68,6 +68,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: usize,
     /// After SIGTERM.
     pub(crate) drain_time: Duration,
+    /// Without a byte either way.
+    pub(crate) websocket_time: Duration,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,8 @@ pub(crate) struct Route {
     /// Of the whole exchange.
     pub(crate) total_time: Option<Duration>,
     pub(crate) empty_segments: bool,
+    /// `;` in the path.
+    pub(crate) parameters: bool,
     pub(crate) websocket: bool,
     pub(crate) cors: Option<Cors>,
     pub(crate) deprecation: Option<Deprecation>,
@@ -255,6 +259,7 @@ fn bounds(fields: Option<Fields<'_>>) -> Bounds {
         body_time: Duration::from_secs(30),
         connections: 10_000,
         drain_time: Duration::from_secs(30),
+        websocket_time: Duration::from_secs(300),
     };
     let Some(fields) = fields else { return bounds };
     if let Some(size) = fields.get("head").and_then(|value| value.size()) {
@@ -271,6 +276,7 @@ fn bounds(fields: Option<Fields<'_>>) -> Bounds {
     bounds.body_time = duration(&fields, "body-time", 30);
     bounds.connections = count(&fields, "connections", bounds.connections);
     bounds.drain_time = duration(&fields, "drain-time", 30);
+    bounds.websocket_time = duration(&fields, "websocket-time", 300);
     fields.end();
     bounds
 }
@@ -360,6 +366,7 @@ fn route(fields: Fields<'_>, upstreams: &[String]) -> Option<(Route, usize)> {
     let body = fields.get("body").and_then(|value| value.size()).unwrap_or(1 << 20);
     let total_time = fields.get("total-time").and_then(|value| value.duration());
     let empty_segments = fields.get("empty-segments").and_then(|value| value.boolean()).unwrap_or(false);
+    let parameters = fields.get("parameters").and_then(|value| value.boolean()).unwrap_or(false);
     let websocket = fields.get("websocket").and_then(|value| value.boolean()).unwrap_or(false);
     let cors = fields.get("cors").and_then(|value| value.table()).map(cors);
     let deprecation = fields.get("deprecation").and_then(|value| value.table()).map(deprecation);
@@ -378,6 +385,7 @@ fn route(fields: Fields<'_>, upstreams: &[String]) -> Option<(Route, usize)> {
         body,
         total_time,
         empty_segments,
+        parameters,
         websocket,
         cors,
         deprecation: deprecation.flatten(),

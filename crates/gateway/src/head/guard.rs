@@ -25,6 +25,8 @@ const MAX_INTERIM: usize = 16_384;
 /// After a refusal so much of the client's bytes is read and dropped before the socket is closed: a socket that is closed
 /// with bytes unread resets the connection, and the client may lose the answer.
 const DRAINED: usize = 65_536;
+/// Between two looks at a client that takes nothing.
+const LOOK: Duration = Duration::from_millis(500);
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// Bounds of a head, and of the time that its parts take.
@@ -39,6 +41,9 @@ pub(crate) struct Bounds {
     /// Between two pieces of a body.
     pub(crate) body_time: Duration,
 }
+
+/// Tells if the key of a request is still accepted.
+pub(crate) type InForce = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The part of a guard that the service sees.
 #[derive(Clone, Default)]
@@ -56,9 +61,13 @@ struct Shared {
     refusal: Option<Refusal>,
     /// True once the framing of a body turned out to be wrong.
     broken: bool,
+    /// The last head asks for an upgrade, and nothing behind it is read before the decision.
+    is_undecided: bool,
     upgraded: Option<bool>,
     /// Interim answers (1xx) to the request in progress, as they go over the wire.
     interim: BytesMut,
+    /// True while the answer in progress may go on.
+    in_force: Option<InForce>,
     /// Reads wait for an answer, or for the decision on an upgrade.
     waiting: Option<Waker>,
 }
@@ -92,11 +101,26 @@ impl Seen {
         wake(shared);
     }
 
-    /// The decision on the upgrade that the last head asked for.
+    /// The decision on the upgrade that the request in progress asked for. A request with a body cannot be upgraded, and an
+    /// answer to an earlier one decides nothing about the last head.
     pub(crate) fn upgrade(&self, upgraded: bool) {
         let mut shared = self.lock();
-        shared.upgraded = Some(upgraded);
-        wake(shared);
+        if shared.is_undecided && shared.taken == shared.heads {
+            shared.is_undecided = false;
+            shared.upgraded = Some(upgraded);
+            wake(shared);
+        }
+    }
+
+    /// True if nothing but this decides what follows the request in progress.
+    pub(crate) fn may_upgrade(&self) -> bool {
+        let shared = self.lock();
+        shared.is_undecided && shared.taken == shared.heads
+    }
+
+    /// The condition under which the answer that follows is written.
+    pub(crate) fn watch(&self, in_force: InForce) {
+        self.lock().in_force = Some(in_force);
     }
 
     pub(crate) fn is_broken(&self) -> bool {
@@ -138,6 +162,11 @@ pub(crate) struct Guard<S> {
     sleep: Option<Pin<Box<Sleep>>>,
     timed: Timed,
     drained: usize,
+    /// The client has taken nothing since.
+    stalled: Option<Instant>,
+    /// The time of the next look at an answer that waits for its client. One that takes a little at a time puts it off no more
+    /// than one that takes nothing.
+    looks: Option<Pin<Box<Sleep>>>,
     /// True if hyper has written everything that it had.
     is_flushed: bool,
 }
@@ -179,9 +208,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             sleep: None,
             timed: Timed::Nothing,
             drained: 0,
+            stalled: None,
+            looks: None,
             is_flushed: true,
         };
         (guard, seen)
+    }
+
+    /// Ends the wait for a client that takes nothing when it is too long, and the answer to one whose key is no longer
+    /// accepted: while bytes wait, hyper asks for no more of the answer's body, so that nothing else looks.
+    fn hold_stall<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let body_time = self.bounds.body_time;
+        let since = *self.stalled.get_or_insert_with(Instant::now);
+        let look = LOOK.min(body_time);
+        let sleep = self.looks.get_or_insert_with(|| Box::pin(tokio::time::sleep(look)));
+        while sleep.as_mut().poll(cx).is_ready() {
+            let in_force = self.seen.lock().in_force.clone();
+            if since.elapsed() >= body_time || in_force.is_some_and(|in_force| !in_force()) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            sleep.as_mut().reset(Instant::now() + look);
+        }
+        Poll::Pending
+    }
+
+    fn poll_written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = match self.poll_interim(cx) {
+            Poll::Ready(Ok(())) => {
+                self.is_flushed = false;
+                write(Pin::new(&mut self.socket), cx)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        self.hold_stall(written, cx)
     }
 
     /// Writes interim answers, where no answer is in the middle.
@@ -284,6 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 let mut shared = self.seen.lock();
                 shared.heads += 1;
                 shared.upgraded = None;
+                shared.is_undecided = framing == Framing::Upgrade;
                 drop(shared);
                 self.next = match framing {
                     Framing::Length(length) => Next::Length(length),
@@ -311,6 +380,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     fn timing(&self) -> (Timed, Duration) {
         match self.next {
             Next::Head if !self.read.is_empty() => (Timed::Head, self.bounds.head_time),
+            // A connection without a first byte takes the place of another.
+            Next::Head if self.seen.is_fresh() => (Timed::Idle, self.bounds.head_time),
             Next::Head if self.seen.is_idle() => (Timed::Idle, self.bounds.idle_time),
             Next::Length(_) | Next::Chunked(_) => (Timed::Body, self.bounds.body_time),
             _ => (Timed::Nothing, Duration::ZERO),
@@ -354,8 +425,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         match self.next {
-            // An end here would be taken for that of the client, who then gets no answer. The answer closes the connection.
-            Next::Refused => return Poll::Pending,
+            // An end before the answer would be taken for that of the client, who then gets none.
+            Next::Refused => {
+                if self.seen.is_idle() {
+                    return Poll::Ready(Ok(false));
+                }
+                self.seen.lock().waiting = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             Next::End => return Poll::Ready(Ok(false)),
             // The service decides in the task that reads, so not between the look at its decision and this line.
             Next::Undecided => {
@@ -427,17 +504,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let guard = self.get_mut();
-        ready!(guard.poll_interim(cx))?;
-        guard.is_flushed = false;
-        Pin::new(&mut guard.socket).poll_write(cx, buf)
+        self.get_mut().poll_written(cx, |socket, cx| socket.poll_write(cx, buf))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let guard = self.get_mut();
         // hyper flushes when it has nothing left to write.
         guard.is_flushed = true;
-        Pin::new(&mut guard.socket).poll_flush(cx)
+        let flushed = Pin::new(&mut guard.socket).poll_flush(cx);
+        if flushed.is_ready() {
+            guard.looks = None;
+        }
+        guard.hold_stall(flushed, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -467,9 +545,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let guard = self.get_mut();
-        ready!(guard.poll_interim(cx))?;
-        guard.is_flushed = false;
-        Pin::new(&mut guard.socket).poll_write_vectored(cx, bufs)
+        self.get_mut().poll_written(cx, |socket, cx| socket.poll_write_vectored(cx, bufs))
     }
 }

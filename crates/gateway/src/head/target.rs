@@ -62,11 +62,12 @@ const PATH: [bool; 256] = table(b"/-_~!$&'()*+,;=:@%.");
 /// Holds the result of each decoding of the path against the rules for the path itself.
 fn check_decoded(path: &[u8]) -> Result<(), Refusal> {
     let mut form = path.to_vec();
-    for depth in 0..DEPTH {
-        let Some(decoded) = decode(&form) else {
-            // A sign that stands for itself after one decoding, such as in `100%25`, is no encoding.
-            return if depth == 0 { Err(Refusal::Encoding) } else { Ok(()) };
-        };
+    if decode(path).is_none() {
+        return Err(Refusal::Encoding);
+    }
+    for _ in 0..DEPTH {
+        // A sign that means itself after one decoding, such as in `100%25`, is no encoding; one beside it may be.
+        let decoded = decode_valid(&form);
         let slashes = |bytes: &[u8]| bytes.iter().filter(|byte| matches!(byte, b'/' | b'\\')).count();
         if slashes(&decoded) > slashes(&form) {
             return Err(Refusal::EncodedSlash);
@@ -78,12 +79,47 @@ fn check_decoded(path: &[u8]) -> Result<(), Refusal> {
             return Err(Refusal::NotUtf8);
         }
         check_segments(&decoded)?;
-        if !decoded.contains(&b'%') {
+        if decoded == form {
             return Ok(());
         }
         form = decoded;
     }
     Err(Refusal::Encoding)
+}
+
+/// True if a `;` is in the path, in any encoding: some services drop what follows it before they look for a route, so that
+/// `/secret;x` reaches what `/secret` names. A route has to allow it.
+pub(crate) fn has_parameter(path: &[u8]) -> bool {
+    // A path that passed is decoded whole after so many decodings.
+    let mut form = path.to_vec();
+    for _ in 0..=DEPTH {
+        if form.contains(&b';') {
+            return true;
+        }
+        if !form.contains(&b'%') {
+            return false;
+        }
+        form = decode_valid(&form);
+    }
+    false
+}
+
+/// As [`decode`], but a `%` that begins no encoding means itself.
+pub(crate) fn decode_valid(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, others)) = rest.split_first() {
+        rest = others;
+        if let (b'%', [high, low, behind @ ..]) = (byte, others)
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            decoded.push(high << 4 | low);
+            rest = behind;
+        } else {
+            decoded.push(*byte);
+        }
+    }
+    decoded
 }
 
 /// The bytes that a text with `%xx` means; nothing if a `%` begins none.
@@ -167,11 +203,24 @@ mod tests {
                     "/a/%25%32%65/b",
                     "/%25252e",
                     "/a/..?q",
+                    "/a/%252e%252e/b/%25",
+                    "/%25/%252e%252e/b",
+                    "/%25zz/a/%25252e%25252e/%2525",
                 ][..],
             ),
             (
                 Refusal::EncodedSlash,
-                &["/a%2fb", "/a%2Fb", "/a\\b", "/a%5cb", "/a%5Cb", "/a%252fb", "/a%255cb"],
+                &[
+                    "/a%2fb",
+                    "/a%2Fb",
+                    "/a\\b",
+                    "/a%5cb",
+                    "/a%5Cb",
+                    "/a%252fb",
+                    "/a%255cb",
+                    "/a%252fb%25",
+                    "/%25/a%255cb",
+                ],
             ),
             (Refusal::EncodedControl, &["/a%00", "/a%0d%0ab", "/%7f", "/a%2500"]),
             (Refusal::NotUtf8, &["/%c0%ae", "/%c0%af", "/%e0%80%ae", "/%f0%80%80%af", "/%ff", "/%ed%a0%80"]),
@@ -186,6 +235,16 @@ mod tests {
             for target in targets {
                 assert_eq!(check(target.as_bytes()), Err(refusal), "{target}");
             }
+        }
+    }
+
+    #[test]
+    fn parameters_are_told_in_any_encoding() {
+        for path in ["/a;x", "/a%3bx", "/a%3B", "/a%253b/%25", "/%25252525253b"] {
+            assert!(has_parameter(path.as_bytes()) || check(path.as_bytes()).is_err(), "{path}");
+        }
+        for path in ["/", "/a:b", "/a%25", "/a%3a", "/3b"] {
+            assert!(!has_parameter(path.as_bytes()), "{path}");
         }
     }
 

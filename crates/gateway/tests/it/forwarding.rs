@@ -10,7 +10,7 @@ use crate::harness::{ANY, KEY, World, config, get, ok, raw_service, read_request
 #[test]
 fn a_target_passes_byte_for_byte() {
     let (upstream, recorded) = service(ok);
-    let world = World::start(&config(upstream, &format!("{ANY}empty-segments = true\n")));
+    let world = World::start(&config(upstream, &format!("{ANY}empty-segments = true\nparameters = true\n")));
     let targets = [
         "/a..b",
         "/...",
@@ -43,7 +43,7 @@ fn a_service_learns_the_key_from_us_alone() {
     let world = World::start(&config(upstream, ANY));
     let request = format!(
         "POST /orders?a=b HTTP/1.1\r\nHost: api.example\r\nX-Keyvault-Key-Id: forged\r\nX-Keyvault-Client: forged\r\n\
-         X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nX-API-Key: {KEY}\r\n\
+         X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nClient-IP: 1.2.3.4\r\nVia: 1.1 x\r\nTailscale-User-Login: root\r\nX-Accel-Redirect: /x\r\nX-MS-Client-Principal: x\r\nX-API-Key: {KEY}\r\n\
          Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\nX-Custom: kept\r\n\
          traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nContent-Length: 4\r\n\r\nbody"
     );
@@ -91,6 +91,7 @@ fn an_answer_with_two_readings_is_not_passed_on() {
             "/differ" => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
             "/both" => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "/gzip" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "/list" => "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
             "/101" => "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
             "/host" => "HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 2\r\n\r\nok",
             "/garbage" => "ICY 200 OK\r\n\r\n",
@@ -99,7 +100,7 @@ fn an_answer_with_two_readings_is_not_passed_on() {
         Some(answer.as_bytes().to_vec())
     });
     let world = World::start(&config(upstream, ANY));
-    for path in ["/two", "/differ", "/both", "/gzip", "/101", "/host", "/garbage"] {
+    for path in ["/two", "/differ", "/both", "/gzip", "/list", "/101", "/host", "/garbage"] {
         let answer = world.ask(&get(path));
         assert_eq!(answer.status, 502, "{path}");
         assert_eq!(world.ask(&get("/next")).text(), "ok", "after {path}");
@@ -195,6 +196,33 @@ fn a_request_is_repeated_only_where_that_is_safe() {
         assert_eq!(client.answer().status, status, "{method} {has_byte}");
         assert_eq!(counted.load(Ordering::SeqCst), requests, "{method} {has_byte}");
     }
+}
+
+#[test]
+fn a_request_is_repeated_once_however_many_connections_are_idle() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let together = Arc::new(std::sync::Barrier::new(4));
+    let (upstream, _) = raw_service(move |stream, recorded, at| {
+        if read_request(stream, recorded, at).is_some_and(|request| request.contains("GET /1 ")) {
+            together.wait();
+            stream.write_all(&ok("").unwrap()).unwrap();
+            read_request(stream, recorded, at);
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let world = World::start(&config(upstream, ANY));
+    let mut clients: Vec<_> = (0..4).map(|_| world.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/1"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    clients[0].send(get("/2"));
+    assert_eq!(clients[0].answer().status, 502);
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
 
 #[test]
@@ -310,4 +338,37 @@ fn a_second_gateway_takes_over_without_a_refused_connection() {
         assert!(thread.join().unwrap() > 10);
     }
     drop(second);
+}
+
+#[test]
+fn a_key_in_a_place_that_reaches_the_service_or_the_log_is_refused_there() {
+    let (upstream, recorded) = service(ok);
+    let world = World::start(&config(upstream, ANY));
+    let bare = KEY.trim_start_matches("kv_live_");
+    let encoded = KEY.replace('_', "%255f");
+    let host = |host: &str| get("/a").replace("api.example", host);
+    let header = |line: &str| get("/a").replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
+    let requests = [
+        get(&format!("/a/{KEY}")),
+        get(&format!("/a/{encoded}/b")),
+        get(&format!("/a/{bare}")),
+        get(&format!("/a?x={bare}")),
+        get(&format!("/a?x={encoded}&y=%")),
+        host(&format!("{KEY}.example")),
+        header(&format!("Cookie: a=b; k={KEY}")),
+        header(&format!("Referer: https://a.example/?k={encoded}")),
+        header(&format!("X-Foo: {bare}")),
+        header(&format!("Sec-WebSocket-Protocol: {KEY}")),
+        get("/a").replacen("GET", KEY, 1),
+    ];
+    for request in &requests {
+        let answer = world.ask(request);
+        assert!(matches!(answer.status, 400 | 405), "{request} {}", answer.status);
+    }
+    assert_eq!(recorded.text(), "");
+    let lines = world.logged(requests.len());
+    assert!(lines.iter().all(|line| !line.to_string().contains(&bare[13..])), "{lines:?}");
+    assert_eq!(world.ask(&header("Cookie: a=b%")).status, 200);
+    let token = "eyJ0.".repeat(20);
+    assert_eq!(world.ask(&header(&format!("Cookie: t={token}")).replace(KEY, &token)).status, 401);
 }

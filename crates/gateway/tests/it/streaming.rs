@@ -227,3 +227,133 @@ fn a_head_or_a_crowd_beyond_its_bound_is_refused() {
         client.at_least(1).starts_with(b"HTTP/1.1 200")
     });
 }
+
+#[test]
+fn an_upgrade_header_of_a_request_with_a_body_decides_nothing_about_the_next() {
+    let (upstream, _) = echo_service();
+    let world = World::start(&config(upstream, &format!("{ANY}websocket = true\n")));
+    let mut client = world.connect();
+    let posts = format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nX-API-Key: {KEY}\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nab"
+    );
+    client.send(format!("{posts}{}", handshake()));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.head().status, 101);
+    client.send(b"\x81\x05hello frame");
+    assert_eq!(client.at_least(13), b"\x81\x05hello frame");
+}
+
+/// A service whose answer has no end; the flag tells that it has lost its reader.
+fn endless_service() -> (std::net::SocketAddr, std::sync::Arc<std::sync::atomic::AtomicBool>) {
+    let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let tells = std::sync::Arc::clone(&ended);
+    let (upstream, _) = raw_service(move |stream, recorded, at| {
+        read_request(stream, recorded, at);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        let chunk = [&b"10000\r\n"[..], &vec![b'a'; 0x10000], b"\r\n"].concat();
+        while stream.write_all(&chunk).is_ok() {}
+        tells.store(true, Ordering::SeqCst);
+    });
+    (upstream, ended)
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_cut_when_its_key_is_revoked() {
+    let (upstream, ended) = endless_service();
+    let world = World::start(&config(upstream, ANY));
+    let mut client = world.connect();
+    client.send(get("/endless"));
+    assert_eq!(client.head().status, 200);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!ended.load(Ordering::SeqCst));
+    world.judge.revoked.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    crate::harness::until(|| ended.load(Ordering::SeqCst));
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_client_that_reads_nothing_for_too_long_is_cut() {
+    let (upstream, ended) = endless_service();
+    let world = World::start(&config(upstream, &format!("{ANY}[bounds]\nbody-time = \"1s\"\n")));
+    let mut client = world.connect();
+    client.send(get("/endless"));
+    assert_eq!(client.head().status, 200);
+    crate::harness::until(|| ended.load(Ordering::SeqCst));
+}
+
+fn websocket(world: &World) -> crate::harness::Client {
+    let mut client = world.connect();
+    client.send(handshake());
+    assert_eq!(client.head().status, 101);
+    client
+}
+
+#[test]
+fn a_websocket_takes_a_place_on_both_sides_until_it_ends() {
+    let (upstream, _) = echo_service();
+    let websockets = format!("{ANY}websocket = true\n");
+    let bounded = format!("{websockets}[bounds]\nconnections = 1\n");
+    let world = World::start(&config(upstream, &bounded));
+    let client = websocket(&world);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(world.connect().rest(), b"");
+    drop(client);
+    crate::harness::until(|| {
+        let mut client = world.connect();
+        client.send(get("/"));
+        client.at_least(1).starts_with(b"HTTP/1.1 200")
+    });
+
+    let world = World::start(&config(upstream, &format!("connections = 1\n{websockets}")));
+    let client = websocket(&world);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(world.ask(&get("/")).problem(), "upstream-busy");
+    drop(client);
+    crate::harness::until(|| world.ask(&get("/")).status == 200);
+}
+
+#[test]
+fn a_websocket_without_a_byte_for_too_long_is_closed() {
+    let (upstream, _) = echo_service();
+    let further = format!("{ANY}websocket = true\n[bounds]\nwebsocket-time = \"600ms\"\n");
+    let world = World::start(&config(upstream, &further));
+    let (mut client, began) = (websocket(&world), Instant::now());
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(300));
+        client.send(b"x");
+        assert_eq!(client.at_least(1), b"x");
+    }
+    assert_eq!(client.rest(), b"");
+    assert!(began.elapsed() > Duration::from_millis(1700) && began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn draining_leaves_websockets_their_time() {
+    let (upstream, _) = echo_service();
+    let world =
+        World::start(&config(upstream, &format!("{ANY}websocket = true\n[bounds]\ndrain-time = \"1s\"\n")));
+    let mut client = websocket(&world);
+    let began = Instant::now();
+    let draining = std::thread::spawn(move || world.gateway.drain());
+    std::thread::sleep(Duration::from_millis(400));
+    client.send(b"still");
+    assert_eq!(client.at_least(5), b"still");
+    client.rest();
+    assert!(began.elapsed() > Duration::from_millis(900) && began.elapsed() < Duration::from_secs(5));
+    draining.join().unwrap();
+}
+
+#[test]
+fn a_new_connection_without_a_byte_is_closed_sooner_than_one_between_requests() {
+    let (upstream, _) = service(ok);
+    let world = World::start(&config(upstream, &format!("{ANY}[bounds]\nhead-time = \"300ms\"\n")));
+    let (mut silent, mut used, began) = (world.connect(), world.connect(), Instant::now());
+    used.send(get("/"));
+    assert_eq!(used.answer().status, 200);
+    assert_eq!(silent.rest(), b"");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    std::thread::sleep(Duration::from_millis(400));
+    used.send(get("/"));
+    assert_eq!(used.answer().status, 200);
+}

@@ -33,7 +33,7 @@ fn a_key_in_a_query_is_refused_and_redacted() {
     let answer = world.ask(&get(&format!("/orders?page=2&key={KEY}")));
     assert_eq!((answer.status, &*answer.problem()), (400, "key-in-query"));
     let answer = world.ask(&format!("GET /{KEY} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    assert_eq!(answer.status, 401);
+    assert_eq!(answer.status, 400);
     let lines = world.logged(2);
     assert_eq!(lines[0]["query"], "[redacted]");
     assert!(!world.log.text().contains(KEY));
