@@ -31,9 +31,9 @@ pub(super) fn refuse_option(option: &str) -> Failure {
     Failure::usage(&format!("`{option}` does not apply to issued keys."), Some("Nothing was changed."))
 }
 
-/// An option that means nothing for held keys.
-pub(super) fn needs_issued(option: &str) -> Failure {
-    Failure::usage(&format!("`{option}` applies to issued keys only."), Some("Nothing was changed."))
+/// Options that mean nothing for held keys.
+pub(super) fn needs_issued(options: &str) -> Failure {
+    Failure::usage(&format!("{options} apply to issued keys only."), Some("Nothing was changed."))
 }
 
 pub(super) fn show(context: &Context, key: &Key) -> Result<u8, Failure> {
