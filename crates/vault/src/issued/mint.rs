@@ -182,6 +182,9 @@ fn rotate_one(
     };
     let mut key = viewed(loaded, &chosen, now)?;
     let mut old = key.record.clone();
+    if old.client.is_some_and(|client| matches!(one.set().client(&client), Found::Absent)) {
+        return Err(IssuedError::ClientRemoved(entry.name).into());
+    }
     let id = unused_id(one.set(), one.api()?.mark, world)?;
     let minted = text::mint(&old.prefix, old.environment, id, world.rng).map_err(|error| match error {
         MintError::Rng(error) => error.into(),
