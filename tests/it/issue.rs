@@ -460,6 +460,26 @@ fn a_removed_key_whose_name_was_issued_again_comes_back_under_another() {
 }
 
 #[test]
+fn a_check_and_a_rekey_count_issued_keys_apart() {
+    let (world, _) = with_key(&[]);
+    let ran = world.run(&["vault", "check"]).ok();
+    assert!(ran.out.starts_with("0 keys, 1 issued key, "), "{}", ran.out);
+    assert_eq!(world.run(&["vault", "check", "--json"]).ok().json()["issued_key_count"], 1);
+}
+
+#[test]
+fn a_cost_above_the_burst_is_said_to_never_pass() {
+    let (world, text) = with_key(&["--rate", "2/h"]);
+    let ran = world.run_with_input(&["verify", "--cost", "3"], &text);
+    assert!(
+        ran.code == 6 && ran.out.ends_with("it never passes: the cost is above the burst\n"),
+        "{}",
+        ran.out
+    );
+    assert!(!world.run_with_input(&["verify", "--cost", "1"], &text).ok().out.contains("never"));
+}
+
+#[test]
 fn a_verdict_does_not_say_the_same_word_twice() {
     let (world, text) = with_key(&[]);
     world.run(&["disable", "acme/prod"]).ok();

@@ -11,7 +11,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::issued::{self as view, IssuedJson};
 use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time;
-use crate::cli::output::view::{joined, when};
+use crate::cli::output::view::{counted, joined, when};
 
 /// Returns `true` if all of the names mean issued keys, `false` if none does. A vault that is too damaged to tell has none.
 pub(super) fn are_issued(vault: &mut Vault, access: &Access, names: &[KeyName]) -> Result<bool, Failure> {
@@ -24,6 +24,17 @@ pub(super) fn are_issued(vault: &mut Vault, access: &Access, names: &[KeyName]) 
             Some("Nothing was changed. Name held and issued keys in separate commands."),
         )),
     }
+}
+
+/// How many issued keys a vault has; none of one that is too damaged to tell.
+pub(in crate::cli) fn count(vault: &mut Vault, access: &Access, now: Moment) -> usize {
+    issued::list(vault, access, now).map_or(0, |keys| keys.len())
+}
+
+/// `3 keys`, and where there are any, `3 keys, 2 issued keys`
+pub(in crate::cli) fn counted_with(keys: usize, issued: usize) -> String {
+    let keys = counted(keys, "key");
+    if issued == 0 { keys } else { format!("{keys}, {}", counted(issued, "issued key")) }
 }
 
 /// An option that means nothing for issued keys.

@@ -375,7 +375,10 @@ fn verdict(one: &Known, decision: &Decision<'_>) -> Verdict {
         let why = cause.map(cause_word).filter(|why| *why != outcome.as_str()).map(|why| format!(" ({why})"));
         let of = client.map(|client| format!(", client {client}")).unwrap_or_default();
         let scopes = format!(", scopes {}", joined(bearer.scopes.iter()));
-        words = format!("{words}{}: {label}{of}{scopes}", why.unwrap_or_default());
+        // A refusal by a rate without a time to come back is one of a cost above the rate's burst.
+        let never = cause == Some(Cause::Rate) && decision.retry_after.is_none();
+        let never = if never { "; it never passes: the cost is above the burst" } else { "" };
+        words = format!("{words}{}: {label}{of}{scopes}{never}", why.unwrap_or_default());
     }
     Verdict { code, json, words }
 }
