@@ -2,7 +2,7 @@
 
 use keyvault_core::clock::Moment;
 use keyvault_issue::record::{
-    Ascending, Client, Conditions, Id, KeyRecord, Limit, Network, Quota, Replaced, Sorted,
+    Ascending, Client, Conditions, Id, KeyRecord, Limit, Network, Period, Quota, Replaced, Sorted,
 };
 use keyvault_issue::set::Found;
 
@@ -82,16 +82,16 @@ impl<'a> Terms<'a> {
     }
 
     fn quotas(&self, other: &Self) -> Ascending<Quota> {
-        let periods = self.own.quotas.iter().chain(other.own.quotas.iter()).map(|quota| &quota.period);
+        let periods = self.own.quotas.iter().chain(other.own.quotas.iter()).map(|quota| quota.period);
         let smallest = periods.filter_map(|period| {
-            let all = [self.quota(period), other.quota(period)].into_iter().flatten().cloned();
+            let all = [self.quota(period), other.quota(period)].into_iter().flatten().copied();
             all.min_by_key(|quota| quota.amount)
         });
         Ascending::of(smallest)
     }
 
-    fn quota(&self, period: &<Quota as Sorted>::Key) -> Option<&Quota> {
-        self.own.quotas.find(period).or_else(|| self.client?.quotas.find(period))
+    fn quota(&self, period: Period) -> Option<&Quota> {
+        self.own.quotas.find(&period).or_else(|| self.client?.quotas.find(&period))
     }
 }
 
