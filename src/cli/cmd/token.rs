@@ -301,11 +301,10 @@ fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::V
 /// Names of APIs by their ids.
 type ApiNames = BTreeMap<ApiId, Label>;
 
-/// The APIs of a verifier or an issuer; one that has no name here by its id.
+/// The APIs of a verifier or an issuer.
 fn apis_of(record: &TokenRecord, names: &ApiNames) -> Vec<String> {
-    let hex = |id: &ApiId| id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let named = |id: &ApiId| names.get(id).map_or_else(|| hex(id), Label::to_string);
-    record.apis.keys().map(named).collect()
+    let name = |id: &ApiId| names.get(id).map_or_else(|| "an API that is gone".to_owned(), Label::to_string);
+    record.apis.keys().map(name).collect()
 }
 
 fn tokens(context: &Context) -> Result<(Vec<Listed>, ApiNames), Failure> {
