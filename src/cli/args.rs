@@ -237,7 +237,7 @@ pub(super) fn named<T: std::str::FromStr<Err = keyvault_core::name::NameError>>(
     text.parse().map_err(|error: keyvault_core::name::NameError| error.to_string())
 }
 
-pub(super) fn tag(text: &str) -> Result<(TagKey, String), String> {
+pub(in crate::cli) fn tag(text: &str) -> Result<(TagKey, String), String> {
     let (key, value) = text.split_once('=').ok_or("takes KEY=VALUE")?;
     Ok((named(key)?, value.to_owned()))
 }

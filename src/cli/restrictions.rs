@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 
-use keyvault_core::name::Label;
+use keyvault_core::name::{Label, TagKey};
 use keyvault_issue::record::{Ascending, Conditions, Limit, Network, Period, Quota};
 use keyvault_vault::issued::Part;
 
@@ -40,7 +40,7 @@ pub(in crate::cli) struct Restrictions {
     #[arg(long, value_name = "PATH", value_parser = path, help_heading = "Restrictions", hide_short_help = true)]
     path: Vec<String>,
     /// Only from this app, such as com.example.shop; may be repeated
-    #[arg(long, value_name = "APP", value_parser = text, help_heading = "Restrictions", hide_short_help = true)]
+    #[arg(long, value_name = "APP", value_parser = app, help_heading = "Restrictions", hide_short_help = true)]
     app: Vec<String>,
 }
 
@@ -105,6 +105,16 @@ pub(in crate::cli) fn text(text: &str) -> Result<String, String> {
         return Err("has control characters".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn app(typed: &str) -> Result<String, String> {
+    if typed.is_empty() { Err("is empty".to_owned()) } else { text(typed) }
+}
+
+/// A label of an issued key, whose value is a text for people.
+pub(in crate::cli) fn tag(typed: &str) -> Result<(TagKey, String), String> {
+    let (key, value) = super::args::tag(typed)?;
+    Ok((key, text(&value)?))
 }
 
 fn rate(typed: &str) -> Result<Limit, String> {

@@ -195,3 +195,22 @@ fn issued_keys_survive_a_rekey_and_a_restore_brings_no_revoked_one_back() {
     assert_eq!(verify(&world, &other), (0, "valid".to_owned()));
     world.run(&["list"]).reports("2 issued keys: `keyvault list --issued` lists them.\n");
 }
+
+#[test]
+fn a_revoked_key_whose_client_was_removed_gets_no_new_secret_that_would_be_refused() {
+    let world = World::own();
+    world.run(&["client", "add", "acme"]).ok();
+    issue(&world, "acme/prod", &["--client", "acme"]);
+    world.run(&["revoke", "acme/prod"]).ok();
+    world.run(&["client", "remove", "acme"]).ok();
+    world.run(&["rotate", "acme/prod"]).fails_with(
+        6,
+        "
+            error: The client of `acme/prod` was removed, so a new secret would be refused.
+                   Nothing was changed. Give it another client first: keyvault edit acme/prod --client CLIENT
+        ",
+    );
+    world.run(&["edit", "acme/prod", "--client", ""]).ok();
+    let new = world.run(&["rotate", "acme/prod"]).ok().out;
+    assert_eq!(verify(&world, new.trim_end()).0, 0);
+}

@@ -421,3 +421,68 @@ fn the_log_says_what_became_of_issued_keys_and_leaves_held_ones_of_the_name_alon
     assert_eq!(world.run(&["audit", "log", "--key", "acme/prod"]).ok().out.lines().count(), 4);
     world.run(&["vault", "check"]).ok();
 }
+
+#[test]
+fn texts_that_a_record_does_not_keep_are_refused_with_their_option() {
+    let (world, _) = with_key(&[]);
+    let long = format!("x={}", "a".repeat(1025));
+    for tag in ["x=a\nb", &long] {
+        world.run(&["issue", "acme/other", "--tag", tag]).fails(2, "--tag");
+        world.run(&["edit", "acme/prod", "--tag", tag]).fails(2, "`--tag` has");
+    }
+    world.run(&["issue", "acme/other", "--app", ""]).fails(2, "--app");
+    world.run(&["edit", "acme/prod", "--app", ""]).fails(2, "--app");
+    world.run(&["client", "add", "acme", "--app", ""]).fails(2, "--app");
+    for empty in ["--origin", "--method", "--path"] {
+        world.run(&["issue", "acme/other", empty, ""]).fails(2, empty);
+    }
+}
+
+#[test]
+fn a_rotation_by_scope_or_expiry_names_the_issued_keys_that_it_leaves_out() {
+    let (world, _) = with_key(&["--scope", "ci", "--expires", "1h"]);
+    let note = "Left out 1 issued key. To rotate by name: keyvault rotate acme/prod\n";
+    world.run(&["generate", "held", "--scope", "ci"]).ok();
+    assert!(world.run(&["rotate", "--scope", "ci"]).ok().err.contains(note));
+    world.advance(hours(2));
+    let ran = world.run(&["rotate", "--expired"]).ok();
+    assert!(ran.err.contains(note), "{}{}", ran.out, ran.err);
+    assert_eq!(world.run(&["rotate", "--expired", "--json"]).ok().err, "");
+}
+
+#[test]
+fn a_removed_key_whose_name_was_issued_again_comes_back_under_another() {
+    let (world, _) = with_key(&[]);
+    world.run(&["remove", "acme/prod", "--yes"]).ok();
+    issue(&world, "acme/prod", &[]);
+    world.run(&["undelete", "acme/prod"]).fails(6, "keyvault undelete acme/prod --as NEW");
+    world.run(&["undelete", "acme/prod", "--as", "acme/old"]).ok();
+}
+
+#[test]
+fn a_check_and_a_rekey_count_issued_keys_apart() {
+    let (world, _) = with_key(&[]);
+    let ran = world.run(&["vault", "check"]).ok();
+    assert!(ran.out.starts_with("0 keys, 1 issued key, "), "{}", ran.out);
+    assert_eq!(world.run(&["vault", "check", "--json"]).ok().json()["issued_key_count"], 1);
+}
+
+#[test]
+fn a_cost_above_the_burst_is_said_to_never_pass() {
+    let (world, text) = with_key(&["--rate", "2/h"]);
+    let ran = world.run_with_input(&["verify", "--cost", "3"], &text);
+    assert!(
+        ran.code == 6 && ran.out.ends_with("it never passes: the cost is above the burst\n"),
+        "{}",
+        ran.out
+    );
+    assert!(!world.run_with_input(&["verify", "--cost", "1"], &text).ok().out.contains("never"));
+}
+
+#[test]
+fn a_verdict_does_not_say_the_same_word_twice() {
+    let (world, text) = with_key(&[]);
+    world.run(&["disable", "acme/prod"]).ok();
+    let ran = world.run_with_input(&["verify"], &text);
+    assert!(ran.out.starts_with("disabled: acme/prod"), "{}", ran.out);
+}

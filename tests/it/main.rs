@@ -62,6 +62,7 @@ mod import;
 mod init;
 mod interpreters;
 mod issue;
+mod issue_formers;
 mod json;
 mod leaks;
 mod ledgers;

@@ -3,7 +3,7 @@
 use pretty_assertions::assert_eq;
 
 use super::issue::{id, issue, named, verify, with_key};
-use crate::harness::{World, days};
+use crate::harness::{KEYVAULT, World, days};
 
 #[test]
 fn the_verdict_is_in_words_in_json_and_in_the_exit_code() {
@@ -156,9 +156,61 @@ fn failures_of_its_own_are_no_verdicts() {
     assert_eq!(world.run_with_input(&["verify", "--scope", "a AND"], &text).code, 2);
     assert_eq!(world.run_with_input(&["verify", "--vault", "/nonexistent/v.db"], &text).code, 125);
     assert_eq!(world.run_with_input(&["verify", "--api", "other"], &text).code, 125);
-    assert_eq!(world.run_with_input(&["verify"], "x".repeat(5000)).code, 125);
     let closed = world.sh(&format!("printf %s {text} | keyvault verify >&-; echo $? >&2"));
     assert!(closed.err.ends_with("125\n"), "{}", closed.err);
     world.unset("KEYVAULT_PASSPHRASE");
     assert_eq!(world.run_with_input(&["verify", "--non-interactive"], &text).code, 4);
+}
+
+#[test]
+fn a_token_that_is_no_verifiers_or_an_api_that_it_does_not_have_gives_no_verdict() {
+    let (mut world, text) = with_key(&[]);
+    world.run(&["generate", "held", "--scope", "ci"]).ok();
+    let create = |options: &[&str]| {
+        let ran = world.run(&[&["token", "create"], options].concat()).ok();
+        ran.out.trim_end().to_owned()
+    };
+    let (ordinary, verifier) = (create(&["ci", "--scope", "ci"]), create(&["gate", "--verifier"]));
+    world.run(&["lock"]).ok();
+    world.set("KEYVAULT_TOKEN", &ordinary);
+    world.run_with_input(&["verify"], &text).fails(4, "The token is not a verifier's.");
+    world.set("KEYVAULT_TOKEN", &verifier);
+    world.run_with_input(&["verify"], &text).ok();
+    world.run_with_input(&["verify", "--api", "typo"], &text).fails(125, "an API named `typo`");
+}
+
+#[test]
+fn a_key_in_a_batch_is_the_string_and_not_how_it_is_written() {
+    let (world, text) = with_key(&[]);
+    let escaped = text.replace('_', "\\u005f");
+    let line = |key: &str| world.run_with_input(&["verify", "--batch"], format!("{{\"key\":\"{key}\"}}\n"));
+    assert_eq!(line(&escaped).ok().json()["outcome"], "valid");
+    assert_eq!(line("a\\n\\\"\\\\").code, 1);
+    assert_eq!(world.run_with_input(&["verify", "--batch"], "{\"key\":1}\n").code, 2);
+}
+
+#[test]
+fn a_text_that_is_too_long_for_a_key_is_not_found() {
+    let (world, _) = with_key(&[]);
+    world.run_with_input(&["verify"], "x".repeat(5000)).is(1, "not_found\n", "");
+}
+
+#[test]
+fn a_closed_stdin_gives_no_verdict() {
+    let (world, _) = with_key(&[]);
+    let ran = world.sh(&format!("'{KEYVAULT}' verify <&-"));
+    assert_eq!((ran.code, ran.out.as_str()), (125, ""));
+}
+
+#[test]
+fn a_verifiers_token_is_listed_and_shown_with_its_apis_and_no_scope_of_it_is_warned_of() {
+    let (world, _) = with_key(&[]);
+    let created = world.run(&["token", "create", "gate", "--verifier", "--scope", "none"]).ok();
+    assert!(!created.err.contains("No key has the scope"), "{}", created.err);
+    let list = world.run(&["token", "list"]).ok().out;
+    assert!(list.contains("verifier of default"), "{list}");
+    let show = world.run(&["token", "show", "gate"]).ok().out;
+    assert!(show.contains("verifier of default"), "{show}");
+    let json = world.run(&["token", "show", "gate", "--json"]).ok().json();
+    assert_eq!((&json["kind"], &json["apis"]), (&"verifier".into(), &serde_json::json!(["default"])));
 }

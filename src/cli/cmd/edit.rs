@@ -126,9 +126,12 @@ fn of_issued(change: Change, issued: IssuedEdit) -> Result<IssuedEdit, Failure> 
         return Err(issued::refuse_option(option));
     }
     let too_long = |text: &Option<String>| text.as_ref().and_then(|text| restrictions::text(text).err());
-    for (option, fault) in
-        [("--note", too_long(&change.note)), ("--display-name", too_long(&change.display_name))]
-    {
+    let unfit_tag = change.tag.values().find_map(|value| restrictions::text(value).err());
+    for (option, fault) in [
+        ("--note", too_long(&change.note)),
+        ("--display-name", too_long(&change.display_name)),
+        ("--tag", unfit_tag),
+    ] {
         if let Some(fault) = fault {
             return Err(Failure::usage(&format!("`{option}` {fault}."), Some("Nothing was changed.")));
         }
@@ -197,7 +200,7 @@ impl Edit {
             return issued::edit(context, (&mut vault, &access), &self.names, &change);
         }
         if needs_issued {
-            return Err(issued::needs_issued("--client, --role, and restrictions"));
+            return Err(issued::needs_issued("`--client`, `--role`, and restrictions"));
         }
         if self.public && !self.yes {
             // A name that is not there is said before anything is asked.

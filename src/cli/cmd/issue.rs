@@ -5,7 +5,7 @@ use keyvault_core::name::{KeyName, Label, Scope, TagKey};
 use keyvault_issue::record::{Environment, Prefix};
 use keyvault_vault::issued::{self, Minted, New};
 
-use crate::cli::args::{named, tag};
+use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
@@ -13,7 +13,7 @@ use crate::cli::output::issued::IssuedJson;
 use crate::cli::output::time;
 use crate::cli::output::view;
 use crate::cli::resembling;
-use crate::cli::restrictions::{Restrictions, text};
+use crate::cli::restrictions::{Restrictions, tag, text};
 
 /// Issue a key for your own API and print it, once.
 ///

@@ -11,7 +11,7 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::issued::{self as view, IssuedJson};
 use crate::cli::output::table::{Cell, Column, Table};
 use crate::cli::output::time;
-use crate::cli::output::view::{joined, when};
+use crate::cli::output::view::{counted, joined, when};
 
 /// Returns `true` if all of the names mean issued keys, `false` if none does. A vault that is too damaged to tell has none.
 pub(super) fn are_issued(vault: &mut Vault, access: &Access, names: &[KeyName]) -> Result<bool, Failure> {
@@ -26,14 +26,25 @@ pub(super) fn are_issued(vault: &mut Vault, access: &Access, names: &[KeyName]) 
     }
 }
 
+/// How many issued keys a vault has; none of one that is too damaged to tell.
+pub(in crate::cli) fn count(vault: &mut Vault, access: &Access, now: Moment) -> usize {
+    issued::list(vault, access, now).map_or(0, |keys| keys.len())
+}
+
+/// `3 keys`, and where there are any, `3 keys, 2 issued keys`
+pub(in crate::cli) fn counted_with(keys: usize, issued: usize) -> String {
+    let keys = counted(keys, "key");
+    if issued == 0 { keys } else { format!("{keys}, {}", counted(issued, "issued key")) }
+}
+
 /// An option that means nothing for issued keys.
 pub(super) fn refuse_option(option: &str) -> Failure {
     Failure::usage(&format!("`{option}` does not apply to issued keys."), Some("Nothing was changed."))
 }
 
-/// An option that means nothing for held keys.
-pub(super) fn needs_issued(option: &str) -> Failure {
-    Failure::usage(&format!("`{option}` applies to issued keys only."), Some("Nothing was changed."))
+/// Options that mean nothing for held keys.
+pub(super) fn needs_issued(options: &str) -> Failure {
+    Failure::usage(&format!("{options} apply to issued keys only."), Some("Nothing was changed."))
 }
 
 pub(super) fn show(context: &Context, key: &Key) -> Result<u8, Failure> {

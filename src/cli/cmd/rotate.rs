@@ -13,8 +13,9 @@ use crate::cli::errors::{Failure, code};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
 use crate::cli::value;
+use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, Scope};
-use keyvault_vault::issued::Terms as IssuedTerms;
+use keyvault_vault::issued::{Key, Standing, Terms as IssuedTerms};
 use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key, token};
 
 /// Give keys new values.
@@ -29,10 +30,10 @@ pub(crate) struct Rotate {
     /// The keys' names; a revoked key gets a new version
     #[arg(group = "which", add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
     names: Vec<KeyName>,
-    /// Keys with any of these scopes, separated by commas, that are not revoked; may be repeated
+    /// Held keys with any of these scopes, separated by commas, that are not revoked; may be repeated
     #[arg(long, group = "which", value_name = "SCOPE", value_delimiter = ',', add = complete::scopes(), value_parser = named::<Scope>)]
     scope: Vec<Scope>,
-    /// Keys that have expired
+    /// Held keys that have expired
     #[arg(long, group = "which")]
     expired: bool,
     /// How long the old version stays valid
@@ -80,18 +81,22 @@ impl Rotate {
         }
         let path = vault.path().to_owned();
         let due = key::due(&mut vault, &access, &which, now).map_err(|error| Failure::of(error, &path))?;
+        let left_out = self.issued_left_out(&mut vault, &access, now);
         if due.is_empty() {
-            if !context.ui.json {
+            if !context.ui.json && left_out.is_empty() {
                 context.ui.confirm(match which {
                     Which::Scopes(_) => "Every key with this scope is revoked. Nothing was changed.",
                     Which::Names(_) | Which::Expired => "No keys are due. Nothing was changed.",
                 })?;
             }
-            return answer(context, &[], false);
+            let answered = answer(context, &[], false)?;
+            note_left_out(context, &left_out);
+            return Ok(answered);
         }
         let value = self.value(context, &which, &due)?;
         let keys = rotate(context, &mut vault, &access, &which, value.as_ref(), terms)?;
         let answered = answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))?;
+        note_left_out(context, &left_out);
         let tokens = token::granted(&mut vault, &access, &keys).unwrap_or_default();
         if !tokens.is_empty() && !context.ui.json {
             let bundles = bundles_of(&tokens);
@@ -113,6 +118,21 @@ impl Rotate {
         } else {
             Which::Scopes(self.scope.clone())
         }
+    }
+
+    /// Issued keys with the scopes, or that have expired: their new texts are shown to who names them alone.
+    fn issued_left_out(&self, vault: &mut Vault, access: &Access, now: Moment) -> Vec<KeyName> {
+        if !self.expired && self.scope.is_empty() {
+            return Vec::new();
+        }
+        let is_due = |key: &Key| match key.standing {
+            Some(Standing::Revoked) => false,
+            standing if self.expired => standing == Some(Standing::Expired),
+            _ => key.scopes.iter().any(|scope| self.scope.contains(scope)),
+        };
+        // The keys that are rotated are not held up by those that are not.
+        let keys = keyvault_vault::issued::list(vault, access, now).unwrap_or_default();
+        keys.into_iter().filter(is_due).filter_map(|key| key.name).collect()
     }
 
     fn source(&self) -> add::GivenValue<'_> {
@@ -143,6 +163,14 @@ impl Rotate {
             context.ui.warn("The value is empty.");
         }
         Ok(Some(NewValue { name: key.name.clone(), key: key.id, value }))
+    }
+}
+
+fn note_left_out(context: &Context, names: &[KeyName]) {
+    if !names.is_empty() && !context.ui.json {
+        let keys = view::counted(names.len(), "issued key");
+        let names = names.iter().map(KeyName::as_str).collect::<Vec<_>>().join(" ");
+        context.ui.note(&format!("Left out {keys}. To rotate by name: keyvault rotate {names}"));
     }
 }
 
@@ -179,7 +207,7 @@ fn answer(context: &Context, key_records: &[KeyRecord], graced: bool) -> Result<
 }
 
 /// `stripe/live is at version 3; version 2 stays good until 2026-11-22 14:00 (in 24h)`
-fn sentence(key: &KeyRecord, now: keyvault_core::clock::Moment) -> String {
+fn sentence(key: &KeyRecord, now: Moment) -> String {
     let current = key.current().map_or(0, |version| version.number);
     let mut text = format!("{} is now at version {current}", key.name);
     if let Some((previous, until)) =

@@ -1,5 +1,7 @@
 //! `keyvault token …`
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use keyvault_vault::{key, token};
 
@@ -152,7 +154,8 @@ impl Create {
             issued.map_err(|error| Failure::of(error, &path))
         })?;
         let printed = print_issued(context, &issued)?;
-        if !context.ui.json {
+        // A verifier's token opens no keys.
+        if !context.ui.json && !self.verifier {
             warn_of_empty_scopes(context, &mut vault, &access, &issued.empty_scopes);
         }
         Ok(printed)
@@ -295,24 +298,43 @@ fn json(record: &TokenRecord, granted: &[KeyName], now: Moment) -> serde_json::V
     })
 }
 
-fn tokens(context: &Context) -> Result<Vec<Listed>, Failure> {
+/// Names of APIs by their ids.
+type ApiNames = BTreeMap<ApiId, Label>;
+
+/// The APIs of a verifier or an issuer.
+fn apis_of(record: &TokenRecord, names: &ApiNames) -> Vec<String> {
+    let name = |id: &ApiId| names.get(id).map_or_else(|| "an API that is gone".to_owned(), Label::to_string);
+    record.apis.keys().map(name).collect()
+}
+
+fn tokens(context: &Context) -> Result<(Vec<Listed>, ApiNames), Failure> {
     let (mut vault, access) = context.open_to_look()?;
     tokens_in(context, &mut vault, &access)
 }
 
-fn tokens_in(context: &Context, vault: &mut Vault, access: &Access) -> Result<Vec<Listed>, Failure> {
+fn tokens_in(
+    context: &Context,
+    vault: &mut Vault,
+    access: &Access,
+) -> Result<(Vec<Listed>, ApiNames), Failure> {
     let path = vault.path().to_owned();
-    token::list(vault, access, context.now()).map_err(|error| Failure::of(error, &path))
+    let tokens = token::list(vault, access, context.now()).map_err(|error| Failure::of(error, &path))?;
+    if tokens.iter().all(|token| token.record.apis.is_empty()) {
+        return Ok((tokens, ApiNames::new()));
+    }
+    // Tokens are listed also where the APIs cannot be.
+    let apis = context.with_world(|world| Ok(issued::apis(vault, access, world)))?.unwrap_or_default();
+    Ok((tokens, apis.into_iter().map(|api| (api.id, api.name)).collect()))
 }
 
 fn list(context: &Context) -> Result<u8, Failure> {
     let ui = &context.ui;
     let now = context.now();
-    let (sessions, tokens): (Vec<_>, Vec<_>) =
-        tokens(context)?.into_iter().partition(|token| token.record.is_session());
+    let (all, apis) = tokens(context)?;
+    let (sessions, tokens): (Vec<_>, Vec<_>) = all.into_iter().partition(|token| token.record.is_session());
     if ui.json {
         let json = |tokens: &[Listed]| -> Vec<_> {
-            tokens.iter().map(|token| listed_json(token, now, false)).collect()
+            tokens.iter().map(|token| listed_json(token, &apis, now, false)).collect()
         };
         ui.print_json(&serde_json::json!({ "tokens": json(&tokens), "sessions": json(&sessions) }))?;
         return Ok(code::DONE);
@@ -330,7 +352,7 @@ fn list(context: &Context) -> Result<u8, Failure> {
             Column::whole("STATUS"),
         ]);
         for token in &tokens {
-            table.row(cells(token, now));
+            table.row(cells(token, &apis, now));
         }
         ui.paged(&table.text(ui))?;
         faults(context, &tokens);
@@ -345,20 +367,30 @@ fn list(context: &Context) -> Result<u8, Failure> {
     Ok(code::DONE)
 }
 
-fn cells(token: &Listed, now: Moment) -> [Cell<'_>; 7] {
+fn cells<'t>(token: &'t Listed, apis: &ApiNames, now: Moment) -> [Cell<'t>; 7] {
     let record = &token.record;
+    let opens = match kind_and_apis(record, apis) {
+        Some(kind) => kind,
+        None => view::joined(record.rule.scopes.iter()),
+    };
     let (status, style) = view::status_word(record.status(now));
     let expires = record.expires.map_or("never".to_owned(), |at| time::relative(at, now));
     let soon = view::style_of_expiry(record.expires, now).filter(|_| record.revoked.is_none());
     [
         record.name.as_str().into(),
-        view::joined(record.rule.scopes.iter()).into(),
+        opens.into(),
         token.granted.len().to_string().into(),
         time::between(record.created, now).into(),
         Cell::styled(expires, soon),
         token.reads.last().map_or("never".to_owned(), |read| time::relative(read.time, now)).into(),
         Cell::styled(status, style),
     ]
+}
+
+/// `verifier of default`; `None` for a token that opens keys.
+fn kind_and_apis(record: &TokenRecord, apis: &ApiNames) -> Option<String> {
+    let is_of_apis = matches!(record.kind, TokenKind::Verifier | TokenKind::Issuer);
+    is_of_apis.then(|| format!("{} of {}", record.kind.noun(), apis_of(record, apis).join(", ")))
 }
 
 fn faults(context: &Context, tokens: &[Listed]) {
@@ -372,9 +404,10 @@ fn faults(context: &Context, tokens: &[Listed]) {
     }
 }
 
-fn listed_json(token: &Listed, now: Moment, with_reads: bool) -> serde_json::Value {
+fn listed_json(token: &Listed, apis: &ApiNames, now: Moment, with_reads: bool) -> serde_json::Value {
     let mut answer = json(&token.record, &token.granted, now);
     if let Some(fields) = answer.as_object_mut() {
+        fields.insert("apis".to_owned(), apis_of(&token.record, apis).into());
         fields.insert("last_read".to_owned(), token.reads.last().map(|read| time::rfc3339(read.time)).into());
         fields.insert("fault".to_owned(), token.fault.clone().into());
         if with_reads {
@@ -395,7 +428,11 @@ impl Show {
 }
 
 /// The token of that name among all of them.
-fn show(context: &Context, name: &TokenName, tokens: &[Listed]) -> Result<u8, Failure> {
+fn show(
+    context: &Context,
+    name: &TokenName,
+    (tokens, apis): &(Vec<Listed>, ApiNames),
+) -> Result<u8, Failure> {
     const SHOWN: usize = 10;
     let Some(token) = tokens.iter().find(|token| token.record.name == *name) else {
         let known = tokens.iter().map(|token| &token.record.name);
@@ -406,21 +443,22 @@ fn show(context: &Context, name: &TokenName, tokens: &[Listed]) -> Result<u8, Fa
     let now = context.now();
     let ui = &context.ui;
     if ui.json {
-        ui.print_json(&listed_json(token, now, true))?;
+        ui.print_json(&listed_json(token, apis, now, true))?;
         return Ok(code::DONE);
     }
     let record = &token.record;
     let at = |moment: Moment| view::when(moment, now);
     let (status, style) = view::status_word(record.status(now));
-    let facts = [
-        ("name", ui.on_out(output::STRONG, record.name.as_str())),
+    let mut facts = vec![("name", ui.on_out(output::STRONG, record.name.as_str()))];
+    facts.extend(kind_and_apis(record, apis).map(|kind| ("kind", kind)));
+    facts.extend([
         ("scopes", view::joined(record.rule.scopes.iter())),
         ("keys", view::joined(token.granted.iter())),
         ("status", ui.on_out(style, status)),
         ("created", format!("{} by {}", at(record.created), output::harmless_line(&record.made_by))),
         ("expires", record.expires.map_or("never".to_owned(), at)),
         ("reads", token.reads.len().to_string()),
-    ];
+    ]);
     let skipped = token.reads.len().saturating_sub(SHOWN);
     let reads = (token.before..).zip(&token.reads).skip(skipped);
     let lines: Vec<_> =

@@ -16,8 +16,11 @@ use keyvault_issue::set::Found;
 use keyvault_issue::snapshot::{Asked, Restriction, Snapshot};
 use keyvault_issue::standing::Counter;
 use keyvault_issue::text::KeyText;
+use keyvault_os::process::startup;
 use keyvault_vault::issued::{self, ApiToVerify};
+use keyvault_vault::{JsonText, TokenError, VaultError};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::cli::args::named;
@@ -75,12 +78,12 @@ struct Cost {
     cost: u32,
 }
 
-/// A line of a batch. The key is borrowed from the input, which is wiped.
+/// A line of a batch. The key is borrowed as it is written from the input, which is wiped.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'l> {
     #[serde(borrow)]
-    key: &'l str,
+    key: &'l RawValue,
     scope: Option<String>,
     ip: Option<IpAddr>,
     origin: Option<String>,
@@ -119,6 +122,27 @@ pub(in crate::cli) fn own_code(failure: &Failure) -> u8 {
     }
 }
 
+/// A token of another kind opens no set to verify by.
+fn of_token(error: VaultError, path: &Path) -> Failure {
+    match error {
+        VaultError::Token(TokenError::OtherKind { .. }) => Failure::new(
+            code::LOCKED,
+            "locked",
+            "The token is not a verifier's.",
+            Some("Create one: keyvault token create NAME --verifier"),
+        ),
+        error => Failure::of(error, path),
+    }
+}
+
+/// No key has a verdict by an API that the token does not have: `not_found` would tell of the key.
+fn not_granted(api: &Label) -> Failure {
+    Failure::failed(
+        &format!("The token does not verify keys of an API named `{api}`."),
+        Some("`keyvault token show NAME` lists the token's APIs."),
+    )
+}
+
 /// An API's keys, to decide by.
 struct Known {
     of: ApiToVerify,
@@ -134,13 +158,16 @@ struct Asking<'a> {
 
 impl Verify {
     pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+        if startup::inherited().closed[0] {
+            return Err(Failure::failed("Standard input is closed.", Some(TYPED)));
+        }
         refuse_typed_stdin(TYPED)?;
         if self.batch {
             let input = read_whole(&mut std::io::stdin(), MAX_BATCH, Path::new(STDIN))?;
             let known = self.known(context)?;
             return self.batch(context, &known, &input);
         }
-        let input = read_secret(&mut std::io::stdin(), decide::MAX_CREDENTIAL, Path::new(STDIN))?;
+        let input = read_secret(&mut std::io::stdin(), MAX_BATCH, Path::new(STDIN))?;
         let (key, _) = without_line_end(input);
         let known = self.known(context)?;
         let any = Query::any();
@@ -165,10 +192,15 @@ impl Verify {
             let mut vault = context.open()?;
             let path = vault.path().to_owned();
             let all = context.with_world(|world| {
-                issued::granted_to_verify(&mut vault, &token, world)
-                    .map_err(|error| Failure::of(error, &path))
+                issued::granted_to_verify(&mut vault, &token, world).map_err(|error| of_token(error, &path))
             })?;
-            all.into_iter().filter(|one| self.api.as_ref().is_none_or(|api| *api == one.api)).collect()
+            match &self.api {
+                None => all,
+                Some(wanted) => {
+                    let granted = all.into_iter().find(|one| one.api == *wanted);
+                    vec![granted.ok_or_else(|| not_granted(wanted))?]
+                }
+            }
         } else {
             let (mut vault, access) = context.open_to_look()?;
             let path = vault.path().to_owned();
@@ -222,6 +254,7 @@ impl Verify {
             "The line is not a JSON object with `key`, and at most scope, ip, origin, app, method, path, and cost."
                 .to_owned()
         })?;
+        let key = decoded(line.key.get()).ok_or("`key` is not a string.")?;
         let own =
             line.scope.as_deref().map(query).transpose().map_err(|error| format!("The scope {error}."))?;
         let any = Query::any();
@@ -237,8 +270,14 @@ impl Verify {
         let all: Vec<_> = self.cost.iter().cloned().chain(own_cost).collect();
         let asking =
             Asking { asked, needs: own.as_ref().or(self.scope.as_ref()).unwrap_or(&any), costs: costs(&all) };
-        Ok(judge(known, counters, line.key.as_bytes(), &asking, context.now()))
+        Ok(judge(known, counters, key.expose(), &asking, context.now()))
     }
+}
+
+/// The text of a JSON string, in a buffer that is wiped; `None` if it is not one.
+fn decoded(json: &str) -> Option<SecretBytes> {
+    let text = JsonText::parse(json).ok().filter(|text| text.written().starts_with('"'))?;
+    text.value().ok()
 }
 
 fn costs(given: &[Cost]) -> Costs {
@@ -333,10 +372,13 @@ fn verdict(one: &Known, decision: &Decision<'_>) -> Verdict {
         let retry = decision.retry_after.map(|nanos| nanos.div_ceil(1_000_000_000));
         fields.insert("retry_after".to_owned(), retry.into());
         let label = name.map_or_else(|| bearer.id.to_string(), |name| format!("{name} ({})", bearer.id));
-        let why = cause.map(|cause| format!(" ({})", cause_word(cause)));
+        let why = cause.map(cause_word).filter(|why| *why != outcome.as_str()).map(|why| format!(" ({why})"));
         let of = client.map(|client| format!(", client {client}")).unwrap_or_default();
         let scopes = format!(", scopes {}", joined(bearer.scopes.iter()));
-        words = format!("{words}{}: {label}{of}{scopes}", why.unwrap_or_default());
+        // A refusal by a rate without a time to come back is one of a cost above the rate's burst.
+        let never = cause == Some(Cause::Rate) && decision.retry_after.is_none();
+        let never = if never { "; it never passes: the cost is above the burst" } else { "" };
+        words = format!("{words}{}: {label}{of}{scopes}{never}", why.unwrap_or_default());
     }
     Verdict { code, json, words }
 }

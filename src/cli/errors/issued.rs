@@ -42,6 +42,9 @@ pub(super) fn issued(error: &IssuedError) -> Remedy {
         IssuedError::NoLifetime(_) => {
             usage("Nothing was changed. Set an expiry: `--expires 90d`, or `--expires never`.")
         }
+        IssuedError::ClientRemoved(name) => refused(format!(
+            "Nothing was changed. Give it another client first: keyvault edit {name} --client CLIENT"
+        )),
         IssuedError::NoMark => failed("Nothing was changed."),
     }
 }

@@ -55,7 +55,7 @@ pub trait Record: BorshSerialize + BorshDeserialize {
 }
 
 /// Longest free text (a contact, a reason, a note), in bytes.
-const MAX_TEXT: usize = 1024;
+pub const MAX_TEXT: usize = 1024;
 
 /// Texts for people: bounded, and without control characters, which a terminal or a log would obey.
 fn is_text(text: &str) -> bool {

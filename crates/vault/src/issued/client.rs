@@ -138,8 +138,11 @@ pub fn remove_client(
     vault.change(access, world, |tx| {
         let one = of_name_or_default(tx, world, api)?;
         let client = existing(&one, name)?.clone();
-        let keys =
-            all_keys(&one).filter(|key| key.client == Some(client.id) && !key.state.is_revoked()).count();
+        let is_over = |key: &KeyRecord| {
+            let is_former = key.replaced.is_some_and(|replaced| replaced.grace_until <= world.now());
+            is_former || key.state.is_revoked()
+        };
+        let keys = all_keys(&one).filter(|key| key.client == Some(client.id) && !is_over(key)).count();
         if keys > 0 {
             return Err(IssuedError::InUse { noun: Noun::Client, named: name.clone(), keys }.into());
         }

@@ -10,8 +10,8 @@ use keyvault_issue::set::{Changes, Removal};
 use super::error::IssuedError;
 use super::mint::{boxed, joined};
 use super::names::refuse_issued;
-use super::role;
 use super::view::{Key, Loaded, Pending, choose, client_of, event, load, numbers_of, viewed};
+use super::{narrow, role};
 use crate::audit::IssuedDeed;
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
@@ -100,7 +100,7 @@ pub fn edit(
             let (Some(one), Some(entry)) = (loaded.get(chosen.at), &chosen.entry) else {
                 return Err(IssuedError::Issuers(chosen.id).into());
             };
-            chosen.entry = Some(edit_one(one, &key, entry, edit, pending.of(chosen.at))?);
+            chosen.entry = Some(edit_one(one, &key, entry, edit, now, pending.of(chosen.at))?);
             all.push((chosen, key));
         }
         pending.write(tx, &loaded, world)?;
@@ -120,6 +120,7 @@ fn edit_one(
     key: &Key,
     entry: &NamedKey,
     edit: &Edit,
+    now: Moment,
     changes: &mut Changes,
 ) -> Result<NamedKey, VaultError> {
     let mut record: KeyRecord = key.record.clone();
@@ -155,17 +156,9 @@ fn edit_one(
     }
     record.conditions = boxed(merged(record.conditions.as_deref(), &edit.clear, &edit.conditions));
     if record != key.record {
-        // An id that a rotation replaced and that is within its grace is not left with more than the key has now.
+        // An id that a rotation replaced is left with no more than it had, and with no more than the key has now.
         for former in one.formers_of(&record.id) {
-            let scopes = former.scopes.iter().copied().filter(|number| record.scopes.has(number));
-            let roles = former.roles.iter().copied().filter(|number| record.roles.has(number));
-            changes.put.keys.push(KeyRecord {
-                scopes: Ascending::of(scopes),
-                roles: Ascending::of(roles),
-                client: record.client,
-                conditions: record.conditions.clone(),
-                ..former.clone()
-            });
+            changes.put.keys.push(narrow::former(one, former, &record, now));
         }
         changes.put.keys.push(record);
     }

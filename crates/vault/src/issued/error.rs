@@ -66,6 +66,9 @@ pub enum IssuedError {
     /// The key had expired before it was made, so there is no lifetime to repeat.
     #[error("`{0}` has no lifetime to repeat.")]
     NoLifetime(KeyName),
+    /// A new secret would be refused.
+    #[error("The client of `{0}` was removed, so a new secret would be refused.")]
+    ClientRemoved(KeyName),
     /// All marks of two characters are given.
     #[error("The vault has no mark left for another API.")]
     NoMark,

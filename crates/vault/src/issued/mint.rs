@@ -16,7 +16,7 @@ use keyvault_issue::text::{self, MintError};
 use super::error::IssuedError;
 use super::names::refuse_issued;
 use super::view::{self, Former, Key, Loaded, Pending, choose, client_of, event, load, numbers_of, viewed};
-use super::{api, role};
+use super::{api, narrow, role};
 use crate::audit::{Grace, IssuedDeed};
 use crate::error::VaultError;
 use crate::file::open::{Access, Vault, World};
@@ -140,8 +140,8 @@ pub fn issue(vault: &mut Vault, access: &Access, world: &World<'_>, new: &New) -
     })
 }
 
-/// Gives keys new secrets under new ids, all or none. The one before stays good for the grace of `terms`, and never past the
-/// expiry that it had. A disabled key stays disabled; a revoked one comes back with the new secret alone.
+/// Gives keys new secrets under new ids, all or none. The one before stays good for the grace of `terms`, and never past its
+/// own expiry or that of the new one; those before it do not outlive that grace. A disabled key stays disabled; a revoked one comes back with the new secret alone.
 pub fn rotate(
     vault: &mut Vault,
     access: &Access,
@@ -182,6 +182,9 @@ fn rotate_one(
     };
     let mut key = viewed(loaded, &chosen, now)?;
     let mut old = key.record.clone();
+    if old.client.is_some_and(|client| matches!(one.set().client(&client), Found::Absent)) {
+        return Err(IssuedError::ClientRemoved(entry.name).into());
+    }
     let id = unused_id(one.set(), one.api()?.mark, world)?;
     let minted = text::mint(&old.prefix, old.environment, id, world.rng).map_err(|error| match error {
         MintError::Rng(error) => error.into(),
@@ -205,7 +208,22 @@ fn rotate_one(
         replaced: None,
         ..old.clone()
     };
-    old.replaced = Some(Replaced { by: id, grace_until: now.plus_millis(terms.grace) });
+    // No former outlives this rotation's grace, nor the new secret.
+    let graced = now.plus_millis(terms.grace);
+    let graced = record.expires.map_or(graced, |expires| graced.min(expires));
+    old.replaced = Some(Replaced { by: id, grace_until: graced });
+    let mut earlier = Vec::new();
+    for former in &mut key.formers {
+        let after = narrow::graced_until(&former.record, graced);
+        former.ends = former.ends.into_iter().chain([graced]).min();
+        if former.ends.is_some_and(|end| end <= now) {
+            former.standing = former.standing.map(|standing| standing.max(Standing::Expired));
+        }
+        if after != former.record {
+            earlier.push(after.clone());
+            former.record = after;
+        }
+    }
     let until = [old.expires, old.replaced.map(|replaced| replaced.grace_until)].into_iter().flatten().min();
     let standing = match key.standing {
         // The state of the old one is that of its record; what else refuses it is its client, which is still there.
@@ -221,7 +239,7 @@ fn rotate_one(
     let old_standing =
         if until.is_some_and(|until| until <= now) { Some(Standing::Expired) } else { key.standing };
     let changes = pending.of(chosen.at);
-    changes.put.keys.extend([old.clone(), record.clone()]);
+    changes.put.keys.extend(earlier.into_iter().chain([old.clone(), record.clone()]));
     changes.put.names.push(NamedKey { id, ..entry });
     key.formers.insert(0, Former { record: old, standing: old_standing, ends: until });
     key.ends = record.expires;

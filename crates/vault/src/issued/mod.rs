@@ -32,6 +32,7 @@ mod listing;
 mod machine;
 mod mint;
 mod names;
+mod narrow;
 mod owner_side;
 mod removal;
 mod role;

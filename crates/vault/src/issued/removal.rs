@@ -9,7 +9,7 @@ use keyvault_issue::record::{Id, KeyRecord, NamedKey, Note, Proof, State};
 use keyvault_issue::set::{Changes, Found, Removal};
 
 use super::error::IssuedError;
-use super::names::{Gone, refuse_issued};
+use super::names::{self, Gone};
 use super::view::{Key, Loaded, Pending, choose, event, load, viewed};
 use super::{apart, view};
 use crate::audit::IssuedDeed;
@@ -137,10 +137,9 @@ pub fn undelete(
         let last = of_name.filter(|(.., gone)| gone.name == *name).max_by_key(|(.., gone)| gone.since);
         let Some((one, entry, gone)) = last else { return Err(not_removed(&loaded, name)) };
         let wanted = rename.unwrap_or(name);
-        if tx.key(wanted)?.is_some() {
+        if tx.key(wanted)?.is_some() || names::named(tx, wanted)?.is_some() {
             return Err(VaultError::NameInUse { removed: name.clone(), wanted: wanted.clone() });
         }
-        refuse_issued(tx, wanted)?;
         let mut changes = Changes::default();
         for record in own_and_formers(one, &entry.id) {
             let state = gone.was.get(&record.id).filter(|_| !record.state.is_revoked());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keyvault_core::codec::Extensions;
 use keyvault_core::name::KeyName;
-use keyvault_issue::record::{Id, KeyRecord, Note, Override, Proof, State};
+use keyvault_issue::record::{Id, KeyRecord, MAX_TEXT, Note, Override, Proof, State};
 use keyvault_issue::set::{Changes, Found, Removal};
 
 use super::view::{Key, Loaded, Pending, choose, event, load, viewed};
@@ -43,17 +43,29 @@ impl Switch<'_> {
 
     /// The state after it.
     pub(super) fn next(self, before: &State, world: &World<'_>) -> State {
-        let note = |reason: &str| Box::new(Note { since: world.now(), reason: reason.into() });
+        let note = |reason: &str| Box::new(Note { since: world.now(), reason: kept(reason) });
         match (self, before) {
             (_, State::Revoked(_)) | (Self::Disable(""), State::Disabled(_)) => before.clone(),
             (Self::Enable, _) => State::Active,
             (Self::Disable(reason), State::Disabled(old)) => {
-                State::Disabled(Box::new(Note { since: old.since, reason: reason.into() }))
+                State::Disabled(Box::new(Note { since: old.since, reason: kept(reason) }))
             }
             (Self::Disable(reason), State::Active) => State::Disabled(note(reason)),
             (Self::Revoke { reason, .. }, _) => State::Revoked(note(reason)),
         }
     }
+}
+
+/// A reason as records keep it, which have no control characters and no long texts: no reason keeps a key valid.
+fn kept(reason: &str) -> Box<str> {
+    let plain = reason.chars().map(|char| if char.is_control() { ' ' } else { char });
+    let mut left = MAX_TEXT;
+    let fits = plain.take_while(|char| {
+        let fits = char.len_utf8() <= left;
+        left = left.saturating_sub(char.len_utf8());
+        fits
+    });
+    fits.collect::<String>().into()
 }
 
 /// Switches keys, all or none, with the ids that they had before and that are within their grace. The result says of each

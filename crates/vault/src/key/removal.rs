@@ -172,10 +172,14 @@ pub fn undelete(
             });
         };
         let wanted = rename.unwrap_or(name);
+        let in_use = || VaultError::NameInUse { removed: name.clone(), wanted: wanted.clone() };
         if tx.key(wanted)?.is_some() {
-            return Err(VaultError::NameInUse { removed: name.clone(), wanted: wanted.clone() });
+            return Err(in_use());
         }
-        issued::refuse_issued(tx, wanted)?;
+        issued::refuse_issued(tx, wanted).map_err(|error| match error {
+            VaultError::Issued(_) => in_use(),
+            error => error,
+        })?;
         let tag = tx.object_tag(ObjectKind::Removed, last.name());
         tx.delete_object(ObjectKind::Removed, &tag)?;
         let mut key = KeyRecord { name: wanted.clone(), ..last.key };

@@ -79,7 +79,7 @@ impl Head {
         Self { kind, token: *token, change }
     }
 
-    /// The kind of a verifier's or an issuer's text that is right but for it.
+    /// The kind of a text that is right but for it, where it or the wanted kind is a verifier's or an issuer's.
     pub(crate) fn other_machines(
         text: &[u8],
         kind: TokenKind,
@@ -87,7 +87,8 @@ impl Head {
         change: u64,
     ) -> Option<TokenKind> {
         let head = Self::deserialize(&mut &text[..]).ok()?;
-        let is_machines = matches!(head.kind, TokenKind::Verifier | TokenKind::Issuer);
-        (is_machines && head.kind != kind && head == Self::of(head.kind, token, change)).then_some(head.kind)
+        let is_machines = |kind: TokenKind| matches!(kind, TokenKind::Verifier | TokenKind::Issuer);
+        let differ = head.kind != kind && (is_machines(head.kind) || is_machines(kind));
+        (differ && head == Self::of(head.kind, token, change)).then_some(head.kind)
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 use keyvault_vault::{check, file};
 
+use crate::cli::cmd::issued;
 use crate::cli::context::Context;
 use crate::cli::errors::vault_file::{RESTORE, beyond_check, compare, ways_out};
 use crate::cli::errors::{Failure, code};
@@ -34,6 +35,7 @@ impl Check {
             context.tell(&notice);
         }
         let checked = check::run(&mut vault, &access).map_err(|error| Failure::of(error, &path))?;
+        let issued = issued::count(&mut vault, &access, context.now());
         let alarm = alarm(checked.standing);
         let clean = checked.findings.is_empty() && alarm.is_none();
         let copies = sync_conflicts::beside(&path);
@@ -44,12 +46,13 @@ impl Check {
                 .map(|finding| serde_json::json!({ "row": finding.row, "what": finding.what }))
                 .collect();
             context.ui.print_json(&serde_json::json!({
-                "ok": clean, "key_count": checked.keys, "version_count": checked.versions, "change": checked.change,
+                "ok": clean, "key_count": checked.keys, "issued_key_count": issued, "version_count": checked.versions,
+                "change": checked.change,
                 "from_start": reaches_start(&checked), "alarm": alarm, "findings": findings,
                 "conflict_copies": copies.iter().map(|copy| copy.display().to_string()).collect::<Vec<_>>(),
             }))?;
         } else {
-            report(context, &checked, alarm, &path)?;
+            report(context, (&checked, issued), alarm, &path)?;
             for copy in copies {
                 let shown = output::harmless_line(&copy.display().to_string());
                 let line = compare(&copy);
@@ -65,7 +68,12 @@ fn reaches_start(checked: &Checked) -> bool {
     checked.audit.is_some_and(|audit| audit.reach == Reach::FromTheStart)
 }
 
-fn report(context: &Context, checked: &Checked, alarm: Option<&str>, path: &Path) -> Result<(), Failure> {
+fn report(
+    context: &Context,
+    (checked, issued): (&Checked, usize),
+    alarm: Option<&str>,
+    path: &Path,
+) -> Result<(), Failure> {
     let log = checked.audit.map_or_else(
         || "an audit log that does not verify".to_owned(),
         |audit| {
@@ -75,7 +83,7 @@ fn report(context: &Context, checked: &Checked, alarm: Option<&str>, path: &Path
     );
     context.ui.line(&format!(
         "{}, {}, {}, change {}",
-        view::counted(checked.keys, "key"),
+        issued::counted_with(checked.keys, issued),
         view::counted(checked.versions, "version"),
         log,
         checked.change

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Consent, accept_loss, confirm};
+use crate::cli::cmd::issued;
 use crate::cli::complete;
 use crate::cli::context::Context;
 use crate::cli::errors::vault_file::beyond_mending;
@@ -117,6 +118,7 @@ impl Rekey {
         // Root does not come out of it.
         credentials.extend(keyring.as_ref().map(|(_, secret)| Credential::Keyring(secret)));
         let before = vault.identity();
+        let issued = issued::count(&mut vault, &access, context.now());
         let progress = context.ui.progress("rekeying", preview.keys);
         let rekeyed = context
             .with_world(|world| {
@@ -133,7 +135,7 @@ impl Rekey {
         progress.finish_and_clear();
         // A session of the old epoch opens nothing; where there are no sessions, none is left either.
         let _ = session::close(&before);
-        answer(context, &vault, &rekeyed, &preview, &recovery)
+        answer(context, &vault, (&rekeyed, issued), &preview, &recovery)
             .map_err(|failure| tokens_lost(failure, &rekeyed.tokens))?;
         recovery.tell(context);
         Ok(code::DONE)
@@ -260,7 +262,7 @@ fn tokens_lost(mut failure: Failure, tokens: &[Issued]) -> Failure {
 fn answer(
     context: &Context,
     vault: &Vault,
-    rekeyed: &Rekeyed,
+    (rekeyed, issued): (&Rekeyed, usize),
     preview: &RekeyPreview,
     recovery: &NewRecovery,
 ) -> Result<(), Failure> {
@@ -269,6 +271,7 @@ fn answer(
         let dropped = dropped.map(super::slot::json);
         let answer = serde_json::json!({
             "vault": vault.path().display().to_string(), "epoch": rekeyed.epoch, "key_count": rekeyed.keys,
+            "issued_key_count": issued,
             "dropped": dropped.collect::<Vec<_>>(), "recovery_code": recovery.in_json(),
             "tokens": tokens_json(&rekeyed.tokens), "overlap_until": rekeyed.overlap.map(time::rfc3339),
             "lost_to_damage": loss::json(&rekeyed.loss),
@@ -287,7 +290,7 @@ fn answer(
     };
     confirm(&format!(
         "Sealed {} under a new root key. The vault opens with: {slots}.",
-        view::counted(rekeyed.keys, "key")
+        issued::counted_with(rekeyed.keys, issued)
     ))?;
     if !dropped.is_empty() {
         confirm(&format!("No longer open the vault: {}.", dropped.join(", ")))?;

@@ -258,6 +258,7 @@ fn issued_errors() -> Vec<Failure> {
         IssuedError::Issuers(Id::parse("bb0000000001").unwrap()),
         IssuedError::EndsBeforeItBegins,
         IssuedError::NoLifetime(name()),
+        IssuedError::ClientRemoved(name()),
         IssuedError::NoMark,
     ];
     of(errors.map(VaultError::Issued))
