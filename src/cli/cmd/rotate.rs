@@ -12,6 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
+use crate::cli::prompt;
 use crate::cli::value;
 use keyvault_core::name::{KeyName, Scope};
 use keyvault_vault::issued::Terms as IssuedTerms;
@@ -50,6 +51,9 @@ pub(crate) struct Rotate {
     /// Keep the final newline of a single line from stdin
     #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
     exact: bool,
+    /// Do not ask about a value that was revoked before
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Rotate {
@@ -90,6 +94,13 @@ impl Rotate {
             return answer(context, &[], false);
         }
         let value = self.value(context, &which, &due)?;
+        if let (Some(new), [key]) = (&value, due.as_slice())
+            && !self.yes
+            && key::is_revoked_value(&mut vault, &access, key, &new.value)
+                .map_err(|error| Failure::of(error, &path))?
+        {
+            confirm_revoked(context)?;
+        }
         let keys = rotate(context, &mut vault, &access, &which, value.as_ref(), terms)?;
         let answered = answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))?;
         let tokens = token::granted(&mut vault, &access, &keys).unwrap_or_default();
@@ -143,6 +154,24 @@ impl Rotate {
             context.ui.warn("The value is empty.");
         }
         Ok(Some(NewValue { name: key.name.clone(), key: key.id, value }))
+    }
+}
+
+/// Asks about a value that was revoked: it may have leaked, or been pasted by mistake.
+fn confirm_revoked(context: &Context) -> Result<(), Failure> {
+    const REVOKED: &str = "That is the value that was revoked.";
+    if !context.may_ask() {
+        return Err(Failure::refused(
+            REVOKED,
+            Some(
+                "Nothing was changed. Get a new value from its issuer, or use it all the same with `--yes`.",
+            ),
+        ));
+    }
+    if prompt::confirm(REVOKED, "Use it all the same?")? {
+        Ok(())
+    } else {
+        Err(Failure::refused("Nothing was changed.", None))
     }
 }
 
