@@ -193,7 +193,9 @@ fn slip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
         let one = if option_name(error) == "--scope" { "scope" } else { "key" };
         return Some(format!("There are no patterns; name each {one}."));
     }
-    if let Some(mapping) = mapping_without_option(&value, arguments) {
+    if !names_option(error)
+        && let Some(mapping) = mapping_without_option(&value, arguments)
+    {
         return Some(format!("Did you mean `--as {mapping}`?"));
     }
     let is_time = why.contains("is not a duration") || why.contains("is not a time");

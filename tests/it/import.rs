@@ -90,7 +90,7 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2", "C": "4"}));
     world.run(&["import", "b.env", "--on-conflict", "replace"]).is(
         0,
-        "Imported b.env: 2 updated.\n",
+        "Imported b.env: 1 updated, 1 unchanged.\n",
         "
             The file still contains the plaintext values. Once everything works without it, delete it:
               rm 'b.env'

@@ -110,9 +110,11 @@ fn the_owner_sees_who_read_what_and_what_a_revoked_token_could_read() {
         0,
         "Token `ci` is revoked.\n",
         "
-            Anyone with the token and a copy of the vault can still read today's values. To end that:
+            Anyone with the token and a copy of the vault or a bundle can still read today's values. To end that:
               keyvault rotate g
               keyvault rotate NAME, with its new value, for each of: a b
+            Keys that it was granted before, and no longer, are in the log: keyvault audit log --action token
+            Bundles of the token can no longer be updated: create them again for another token.
         ",
     );
     held(&world, &token, &ENV).fails_with(
@@ -465,8 +467,9 @@ fn a_renewed_token_names_what_rotates_the_keys_that_the_old_one_read() {
     world.run(&["token", "renew", "ci"]).warns(
         "
             Token `ci` opens 2 keys. It is shown only once: store it where KEYVAULT_TOKEN is set.
-            Anyone with the old token and a copy of the vault can still read today's values. If it leaked:
+            Anyone with the old token and a copy of the vault or a bundle can still read today's values. If it leaked:
               keyvault rotate NAME, with its new value, for each of: a b
+            Create its bundles again: keyvault bundle create --token ci -o FILE
         ",
     );
 }

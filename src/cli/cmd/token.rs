@@ -454,6 +454,12 @@ impl Revoke {
             let could: Vec<_> = could.iter().map(|key| key.name.as_str()).collect();
             ui.say(&format!("{copies}{}", rotations(&mut vault, &access, &could)));
         }
+        // A session has no bundle, nor has a verifier.
+        let tokens = token::list(&mut vault, &access, context.now()).unwrap_or_default();
+        let mut tokens = tokens.iter().map(|token| &token.record);
+        if !tokens.any(|record| record.name == self.name && record.kind == TokenKind::Bearer) {
+            return Ok(code::DONE);
+        }
         ui.note("Keys that it was granted before, and no longer, are in the log: keyvault audit log --action token");
         ui.note("Bundles of the token can no longer be updated: create them again for another token.");
         Ok(code::DONE)
