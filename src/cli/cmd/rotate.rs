@@ -26,6 +26,7 @@ use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key, toke
 /// All keys are rotated or none.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true))]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Rotate {
     /// The keys' names; a revoked key gets a new version
     #[arg(group = "which", add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
