@@ -15,7 +15,7 @@ use super::mapping::{self, MappingError};
 use super::output::Ui;
 use crate::cli::context;
 use crate::project::place;
-use keyvault_core::name::KeyName;
+use keyvault_core::name::{EnvName, KeyName};
 use keyvault_core::text::resembles_a_secret;
 
 /// The command line of `exec`, as if there were no other command.
@@ -189,7 +189,19 @@ fn slip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
             "Leave out the quotes.".to_owned()
         });
     }
+    if value.contains('*') && why.contains("is not a valid name") {
+        let one = if option_name(error) == "--scope" { "scope" } else { "key" };
+        return Some(format!("There are no patterns; name each {one}."));
+    }
+    if !names_option(error)
+        && let Some(mapping) = mapping_without_option(&value, arguments)
+    {
+        return Some(format!("Did you mean `--as {mapping}`?"));
+    }
     let is_time = why.contains("is not a duration") || why.contains("is not a time");
+    if is_time && let Some(meant) = duration_of_words(&value) {
+        return Some(meant);
+    }
     let number = (1..=4).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
     if !is_time || !number {
         return None;
@@ -197,6 +209,30 @@ fn slip(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     let next = arguments.iter().skip_while(|word| **word != *value).nth(1).and_then(|word| word.to_str());
     let usual = if option_name(error) == "--for" { "h" } else { "d" };
     Some(format!("Did you mean `{value}{}`?", next.and_then(unit_of).unwrap_or(usual)))
+}
+
+/// `project add NAME=VAR`, or `VAR=NAME` without its option.
+fn mapping_without_option(value: &str, arguments: &[OsString]) -> Option<String> {
+    let is_project_add = arguments.windows(2).any(|words| words == ["project", "add"]);
+    let (left, right) = value.split_once('=').filter(|_| is_project_add && plain_word(value))?;
+    let fits = |variable: &str, name: &str| EnvName::parse(variable).is_ok() && KeyName::parse(name).is_ok();
+    let (variable, name) = if left.contains('/') { (right, left) } else { (left, right) };
+    fits(variable, name).then(|| format!("{variable}={name}"))
+}
+
+/// `90days`, `90 d`, and `5M`, as they are written here.
+fn duration_of_words(value: &str) -> Option<String> {
+    let at = value.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = value.split_at_checked(at).filter(|_| (1..=4).contains(&at))?;
+    let unit = unit.trim();
+    let lower = unit.to_ascii_lowercase();
+    if unit == "M" || ["mo", "mon", "month", "months"].contains(&lower.as_str()) {
+        let days = number.parse::<u32>().ok()?.checked_mul(30)?;
+        return Some(format!("There is no unit for months. Did you mean `{days}d`?"));
+    }
+    let letter = ["s", "m", "h", "d", "w", "y"].into_iter().find(|letter| *letter == lower);
+    let letter = letter.or_else(|| unit_of(&lower))?;
+    Some(format!("Did you mean `{number}{letter}`?"))
 }
 
 /// The letter of a unit of time, in the singular or plural.
@@ -345,7 +381,8 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
 ];
 
 /// Names that other tools have for commands in one of our groups.
-const IN_GROUPS: &[(&[&str], &str)] = &[(&["allow"], "project approve")];
+const IN_GROUPS: &[(&[&str], &str)] =
+    &[(&["allow"], "project approve"), (&["delete", "del", "remove", "rm", "destroy"], "token revoke NAME")];
 
 /// The command that does what an unknown word asks for.
 fn elsewhere(error: &clap::Error, verb: &str) -> Option<String> {
@@ -383,9 +420,27 @@ fn instead_of_value(error: &clap::Error, verb: &str) -> Option<String> {
     })
 }
 
+/// Options that other tools have, for the ones of `exec`.
+fn option_of_exec(error: &clap::Error) -> Option<&'static str> {
+    let option =
+        text(error, ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument)?;
+    match option.split('=').next()? {
+        "-p" => Some("Did you mean `--profile`?"),
+        "-e" | "--env" => Some(
+            "For a variable from a key: keyvault exec --as VAR=NAME -- COMMAND\nA variable that is not secret is set in the shell: VAR=… keyvault exec -- COMMAND",
+        ),
+        _ => None,
+    }
+}
+
 fn hint(error: &clap::Error, verb: &str) -> Option<String> {
     if let Some(hint) = instead_of_value(error, verb) {
         return Some(hint);
+    }
+    if is_exec(verb)
+        && let Some(hint) = option_of_exec(error)
+    {
+        return Some(hint.to_owned());
     }
     if verb == "import" && error.kind() == ErrorKind::UnknownArgument && !names_option(error) {
         return Some(

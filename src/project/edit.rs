@@ -11,7 +11,7 @@ use super::file::{Entry, Profile, ProjectFile, Section, VariableSource};
 pub(crate) enum EditError {
     /// The variable has an entry already, which says otherwise.
     #[error("{variable} is there already")]
-    Taken { variable: EnvName },
+    Taken { variable: EnvName, there: VariableSource },
     /// The file is written in a way that an entry cannot be added to.
     #[error("the file cannot take an entry")]
     Shape,
@@ -31,7 +31,11 @@ pub(crate) fn add(
         let same = entry.source == VariableSource::Key(key.clone())
             && entry.when_missing.default.is_none()
             && entry.when_missing.optional == optional;
-        return if same { Ok(None) } else { Err(EditError::Taken { variable: variable.clone() }) };
+        return if same {
+            Ok(None)
+        } else {
+            Err(EditError::Taken { variable: variable.clone(), there: entry.source.clone() })
+        };
     }
     let mut document: DocumentMut = text.parse().map_err(|_| EditError::Shape)?;
     let keys = keys_of(document.as_table_mut(), section.as_ref())?;

@@ -3,6 +3,7 @@
 //! The daemons are those that `tests/setup` installs. They get the test's HOME, so that nothing of the caller's is opened.
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -45,7 +46,8 @@ impl Bus {
             .stderr(Stdio::null())
             .spawn()
             .expect("dbus-daemon is needed; tests/setup installs it");
-        wait_until("the bus's socket", || socket.exists());
+        // The socket is there a moment before the bus listens on it.
+        wait_until("the bus", || UnixStream::connect(&socket).is_ok());
         world.set("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", socket.display()));
         world.set("XDG_RUNTIME_DIR", folder.to_str().unwrap());
         Self { folder, daemon, keyring: None }

@@ -196,7 +196,7 @@ fn a_key_that_was_not_granted_is_told_with_the_name_of_the_token() {
             3,
             "
                 error: Key `c` is not granted to token `ci`.
-                       Run `keyvault list` to see the keys that it opens.
+                       Run `keyvault list` (with `--bundle FILE` where no vault is) to see the keys that it opens.
             ",
         );
     }

@@ -14,6 +14,7 @@ fn a_bundle_needs_no_vault_and_opens_with_its_token_alone() {
         "
             error: keys.kvb already exists and was not changed.
                    To update a bundle: keyvault bundle update 'keys.kvb'
+                   If its token was renewed or revoked: rm 'keys.kvb' && keyvault bundle create --token ci -o 'keys.kvb'
                    Otherwise choose another name.
         ",
     );
@@ -165,7 +166,7 @@ fn a_bundle_whose_token_is_gone_says_how_to_make_another() {
         6,
         "
             error: The bundle's token was renewed or created again, so the bundle can no longer be updated.
-                   Remove the file, and create another with `keyvault bundle create --token NAME -o FILE`.
+                   Create it again: rm 'keys.kvb' && keyvault bundle create --token ci -o 'keys.kvb'
         ",
     );
 }

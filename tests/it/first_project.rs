@@ -254,3 +254,56 @@ fn a_value_in_the_place_of_a_name_is_refused_and_not_repeated() {
     let ran = world.run(&["rotate", "a", &format!("--value={value}")]);
     assert!(ran.code == 2 && ran.err.contains("keyvault rotate NAME") && !ran.err.contains(value), "{ran:?}");
 }
+
+/// The usual hint would have put the values of production into the keys of development.
+#[test]
+fn a_file_of_a_profile_that_is_imported_without_a_prefix_is_pointed_to_the_profile_s() {
+    let world = World::new();
+    let shop = folder(&world, "shop", "A=1\n");
+    std::fs::write(shop.join(".env.production"), "A=9\n").unwrap();
+    let init = ["project", "init", "--import", "--profile", "prod=.env.production"];
+    run_in(&world, &shop, &init).ok();
+    run_in(&world, &shop, &["import", ".env.production"]).fails_with(
+        6,
+        "
+            error: Key `shop/A` already exists.
+                   Nothing was changed. This file belongs to profile `prod`: keyvault import '.env.production' --prefix shop/prod/
+        ",
+    );
+}
+
+#[test]
+fn a_removed_key_of_a_project_is_brought_back_with_undelete() {
+    let world = World::new();
+    let shop = folder(&world, "shop", "A=1\n");
+    run_in(&world, &shop, &["project", "init", "--import"]).ok();
+    world.run(&["remove", "shop/A", "--yes"]).ok();
+    let removed = "A <- shop/A: removed (keyvault undelete shop/A)";
+    run_in(&world, &shop, &["exec", "--", "true"]).fails(125, removed);
+    run_in(&world, &shop, &["project", "check"]).fails(3, removed);
+    world
+        .run(&["exec", "--only", "shop/A", "--", "true"])
+        .fails(125, "shop/A: removed (keyvault undelete shop/A)");
+    let generated = world.run(&["generate", "shop/A"]).ok();
+    assert!(generated.err.contains("`keyvault undelete shop/A` brings it back"), "{}", generated.err);
+    world.run(&["remove", "shop/A", "--yes"]).ok();
+    let added = world.run_with_input(&["add", "shop/A"], "2").ok();
+    assert!(added.err.contains("`keyvault undelete shop/A` brings it back"), "{}", added.err);
+}
+
+#[test]
+fn a_new_key_of_a_project_has_its_variable_without_the_prefix() {
+    let world = World::new();
+    let shop = folder(&world, "shop", "A=1\n");
+    run_in(&world, &shop, &["project", "init", "--import"]).ok();
+    run_in(&world, &shop, &["project", "add", "shop/SENTRY_DSN", "--yes"]).ok();
+    run_in(&world, &shop, &["generate", "shop/SENTRY_DSN"]).ok();
+    run_in(&world, &shop, &["generate", "shop/PATH"]).ok();
+    run_in(&world, &shop, &["generate", "other/KEY"]).ok();
+    let variable = |name| world.run(&["show", name, "--json"]).ok().json()["variable"].clone();
+    assert_eq!(variable("shop/SENTRY_DSN"), "SENTRY_DSN");
+    assert_eq!(variable("shop/PATH"), "SHOP_PATH");
+    assert_eq!(variable("other/KEY"), "OTHER_KEY");
+    let file = std::fs::read_to_string(shop.join(FILE)).unwrap();
+    assert!(file.contains("\nSENTRY_DSN = \"shop/SENTRY_DSN\"\n"), "{file}");
+}

@@ -90,7 +90,7 @@ fn what_is_there_already_is_refused_skipped_or_replaced_as_asked() {
     assert_eq!(exported(&world), serde_json::json!({"A": "1", "B": "2", "C": "4"}));
     world.run(&["import", "b.env", "--on-conflict", "replace"]).is(
         0,
-        "Imported b.env: 2 updated.\n",
+        "Imported b.env: 1 updated, 1 unchanged.\n",
         "
             The file still contains the plaintext values. Once everything works without it, delete it:
               rm 'b.env'
@@ -211,4 +211,19 @@ fn git_commits_as_the_author_that_was_imported() {
     let script = "git init -q repository && cd repository && git commit -q --allow-empty -m first && git log --format='%an <%ae>'";
     let ran = world.run(&["exec", "--scope", "git", "--", "sh", "-c", script]).ok();
     assert_eq!(ran.out, "Ada L <ada@example.org>\n");
+}
+
+#[test]
+fn a_replacing_import_makes_no_version_of_a_value_that_is_there() {
+    let world = World::new();
+    world.file("a.env", "A=1\nB=2\n");
+    world.run(&["import", "a.env"]).ok();
+    world.file("a.env", "A=1\nB=3\n");
+    let replace = ["import", "a.env", "--on-conflict", "replace"];
+    let preview = world.run(&[&replace[..], &["--dry-run"]].concat()).ok();
+    assert!(preview.out.ends_with("Would import a.env: 1 updated, 1 unchanged.\n"), "{}", preview.out);
+    assert_eq!(world.run(&replace).ok().out, "Imported a.env: 1 updated, 1 unchanged.\n");
+    let versions =
+        |name| world.run(&["history", name, "--json"]).ok().json()["versions"].as_array().unwrap().len();
+    assert_eq!((versions("A"), versions("B")), (1, 2));
 }

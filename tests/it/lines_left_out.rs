@@ -76,7 +76,7 @@ fn a_private_key_without_quotes_is_named_by_its_lines_and_no_part_of_it_becomes_
     world.file("quoted.env", quoted);
     world.run(&["import", "quoted.env", "--on-conflict", "replace"]).is(
         0,
-        "Imported quoted.env: 2 updated.\n",
+        "Imported quoted.env: 1 updated, 1 unchanged.\n",
         "
             The file still contains the plaintext values. Once everything works without it, delete it:
               rm 'quoted.env'

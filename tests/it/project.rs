@@ -222,8 +222,8 @@ fn init_takes_variables_and_no_values_and_add_adds_to_it() {
     run_in(&world, &folder, &["project", "add", "a"]).ok();
     run_in(&world, &folder, &["project", "add", "--as", "A=b", "--profile", "prod", "--optional"]).ok();
     run_in(&world, &folder, &["project", "add", "--as", "A=b"]).fails_with(6, "
-            error: ~/My Shop!/.keyvault.toml already has a different entry for A.
-                   Nothing was changed. Edit the file, or choose another variable: keyvault project add --as VAR=NAME
+            error: ~/My Shop!/.keyvault.toml already has a different entry: A <- a.
+                   Nothing was changed. Edit the entry in the file, or choose another variable: keyvault project add --as VAR=NAME
         ");
     run_in(&world, &folder, &["project", "add", "--as", "HTTPS_PROXY=b"]).fails_with(
         2,

@@ -121,7 +121,7 @@ fn a_wrong_passphrase_for_a_backup_leaves_nothing_in_it() {
         4,
         "
             error: That is not the vault's passphrase. (It came from KEYVAULT_PASSPHRASE.)
-                   If it is lost, or its slot is damaged, set a new one with the recovery code: keyvault vault recover
+                   The backup opens with what opened the vault when the backup was made.
         ",
     );
     assert!(std::fs::read(world.home().join("b")).unwrap() == before);

@@ -171,3 +171,13 @@ fn a_log_that_a_reader_kept_from_being_folded_is_said_to_be_there() {
     drop(reader);
     assert_eq!(world.run(&["generate", "b"]).ok().err, "");
 }
+
+#[test]
+fn a_revoked_value_is_not_the_next_one_without_a_confirmation() {
+    let world = World::new();
+    world.run_with_input(&["add", "a"], "leaked").ok();
+    world.run(&["revoke", "a"]).ok();
+    world.run_with_input(&["rotate", "a"], "leaked").fails(6, "That is the value that was revoked.");
+    world.run_with_input(&["rotate", "a"], "fresh").ok();
+    world.run_with_input(&["rotate", "a", "--yes"], "leaked").ok();
+}

@@ -144,6 +144,7 @@ fn a_bundle_that_is_there_is_updated() {
         "
         error: keys.kvb already exists and was not changed.
                To update a bundle: keyvault bundle update 'keys.kvb'
+               If its token was renewed or revoked: rm 'keys.kvb' && keyvault bundle create --token ci -o 'keys.kvb'
                Otherwise choose another name.
         ",
     );
@@ -183,7 +184,7 @@ fn a_token_that_opens_too_little_is_told_both_ways_out() {
             error: Cannot release the keys:
               C <- c: not granted to token `ci`
               D <- d: not granted to token `ci`
-                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
+                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it (`keyvault list --bundle FILE` where no vault is).
                    Or have the vault's owner grant it more, and update its bundle if it has one:
                      keyvault token edit ci --key c --key d
                      keyvault bundle update FILE
@@ -268,4 +269,27 @@ fn a_change_is_confirmed_on_stdout_in_a_line_for_each_key() {
     assert!(unlocked.out.starts_with("Unlocked until 2040-05-17 09:00 (in 1h).") && unlocked.err.is_empty());
     confirmed(&["lock"], "Locked.\n");
     assert_eq!(world.run(&["edit", "a", "--note", "x", "--quiet"]).ok().out, "");
+}
+
+#[test]
+fn units_in_words_patterns_and_options_of_other_tools_are_recognized() {
+    let world = with_keys();
+    let hint = |arguments: &[&str]| {
+        let ran = world.run(arguments);
+        assert!(ran.code == 2 || ran.code == 125, "{arguments:?}");
+        ran.err.lines().last().unwrap_or_default().trim().to_owned()
+    };
+    for (typed, meant) in
+        [("90days", "90d"), ("24hours", "24h"), ("2days", "2d"), ("90 d", "90d"), ("1Y", "1y")]
+    {
+        assert_eq!(hint(&["edit", "a", "--expires", typed]), format!("Did you mean `{meant}`?"));
+    }
+    assert_eq!(hint(&["edit", "a", "--expires", "5M"]), "There is no unit for months. Did you mean `150d`?");
+    assert_eq!(hint(&["token", "delete", "ci"]), "Use `keyvault token revoke NAME`.");
+    assert_eq!(hint(&["exec", "-p", "prod", "--", "true"]), "Did you mean `--profile`?");
+    let option = hint(&["exec", "--env", "FOO=a", "--", "true"]);
+    assert_eq!(option, "A variable that is not secret is set in the shell: VAR=… keyvault exec -- COMMAND");
+    assert_eq!(hint(&["show", "shop/*"]), "There are no patterns; name each key.");
+    assert_eq!(hint(&["list", "--scope", "de*"]), "There are no patterns; name each scope.");
+    assert_eq!(hint(&["project", "add", "shop/DEBUG=DEBUG"]), "Did you mean `--as DEBUG=shop/DEBUG`?");
 }

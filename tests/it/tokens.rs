@@ -29,7 +29,7 @@ fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
         "
             error: Cannot release the keys:
               c: not granted to token `ci`
-                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
+                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it (`keyvault list --bundle FILE` where no vault is).
                    Or have the vault's owner grant it more, and update its bundle if it has one:
                      keyvault token edit ci --key c
                      keyvault bundle update FILE
@@ -40,7 +40,7 @@ fn a_token_opens_what_it_was_granted_and_exec_needs_no_choice() {
         "
             error: Cannot release the keys:
               scope other: no key granted to token `ci` has it
-                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
+                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it (`keyvault list --bundle FILE` where no vault is).
                    Or have the vault's owner grant it more, and update its bundle if it has one:
                      keyvault token edit ci --scope SCOPE
                      keyvault bundle update FILE
@@ -110,9 +110,11 @@ fn the_owner_sees_who_read_what_and_what_a_revoked_token_could_read() {
         0,
         "Token `ci` is revoked.\n",
         "
-            Anyone with the token and a copy of the vault can still read today's values. To end that:
+            Anyone with the token and a copy of the vault or a bundle can still read today's values. To end that:
               keyvault rotate g
               keyvault rotate NAME, with its new value, for each of: a b
+            Keys that it was granted before, and no longer, are in the log: keyvault audit log --action token
+            Bundles of the token can no longer be updated: create them again for another token.
         ",
     );
     held(&world, &token, &ENV).fails_with(
@@ -394,7 +396,7 @@ fn a_project_file_maps_what_a_token_opens_and_nobody_is_asked() {
         "
             error: Cannot release the keys:
               FIRST <- c: not granted to token `ci`
-                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.
+                   Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it (`keyvault list --bundle FILE` where no vault is).
                    Or have the vault's owner grant it more, and update its bundle if it has one:
                      keyvault token edit ci --key c
                      keyvault bundle update FILE
@@ -465,8 +467,9 @@ fn a_renewed_token_names_what_rotates_the_keys_that_the_old_one_read() {
     world.run(&["token", "renew", "ci"]).warns(
         "
             Token `ci` opens 2 keys. It is shown only once: store it where KEYVAULT_TOKEN is set.
-            Anyone with the old token and a copy of the vault can still read today's values. If it leaked:
+            Anyone with the old token and a copy of the vault or a bundle can still read today's values. If it leaked:
               keyvault rotate NAME, with its new value, for each of: a b
+            Create its bundles again: keyvault bundle create --token ci -o FILE
         ",
     );
 }
@@ -578,4 +581,21 @@ fn a_token_that_has_expired_is_not_renewed() {
     assert_eq!(rekeyed["tokens"], serde_json::json!([]));
     let world = owner;
     world.run(&["token", "revoke", "ci"]).ok();
+}
+
+#[test]
+fn a_scope_that_is_taken_from_a_key_warns_of_tokens_that_opened_it() {
+    let world = with_keys();
+    token(&world, &["ci", "--scope", "deploy"]);
+    let edited = world.run(&["edit", "a", "--unscope", "deploy"]).ok();
+    assert!(
+        edited
+            .err
+            .contains("Anyone with token `ci` and an older copy of the vault or a bundle can still read")
+            && edited.err.contains("keyvault rotate NAME, with its new value, for each of: a"),
+        "{}",
+        edited.err
+    );
+    let revoked = world.run(&["token", "revoke", "ci"]).ok();
+    assert!(revoked.err.contains("keyvault audit log --action token"), "{}", revoked.err);
 }

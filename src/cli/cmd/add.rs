@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::generate;
+use super::project::naming::variable_here;
 use crate::cli::args::{Metadata, named};
 use crate::cli::context::{self, Context, STDIN};
 use crate::cli::errors::Failure;
@@ -69,12 +70,13 @@ fn typed_name(text: &str) -> Result<TypedName, String> {
 }
 
 impl Add {
-    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+    pub(in crate::cli) fn run(mut self, context: &mut Context) -> Result<u8, Failure> {
         let name = match self.name {
             TypedName::Name(name) if self.value.is_empty() => name,
             TypedName::Name(name) => return Err(value_as_argument(Some(&name))),
             TypedName::Assignment(name) => return Err(value_as_argument(name.as_ref())),
         };
+        self.metadata.env = self.metadata.env.or_else(|| variable_here(&name));
         resembling::confirm(context, &name, self.yes)?;
         let source = GivenValue { file: self.file.as_deref(), stdin: false, exact: self.exact };
         source.refuse_typed()?;
@@ -82,6 +84,7 @@ impl Add {
         let (mut vault, access) = context.open_with_access()?;
         key::check_new(&mut vault, &access, &name, self.metadata.env.as_ref())
             .map_err(|error| Failure::of(error, vault.path()))?;
+        generate::note_removed(context, &mut vault, &access, &name);
         let value = source.read(context, &name)?;
         if value.is_empty() && self.file.as_deref().is_none_or(|file| file == Path::new("-")) {
             return Err(Failure::usage(

@@ -9,9 +9,12 @@ use crate::cli::complete;
 use crate::cli::context::{Context, read_secret};
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::{self, view};
+use keyvault_core::clock::Moment;
 use keyvault_core::name::TokenName;
 use keyvault_os::fs::private::{self, open_secret_file};
-use keyvault_vault::{Access, BundleLabel, Bundled, MAX_BUNDLE, Vault, VaultError, token};
+use keyvault_vault::{
+    Access, BundleLabel, Bundled, MAX_BUNDLE, TokenError, TokenKind, Vault, VaultError, token,
+};
 
 /// Seal a token's keys in a file that is safe to commit or ship.
 #[derive(Debug, Subcommand)]
@@ -60,9 +63,10 @@ impl Create {
         if !to_stdout && std::fs::symlink_metadata(&self.output).is_ok() {
             let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             let failure = Failure::making(&self.output, &exists);
+            let file = output::quoted(&self.output);
             let hint = format!(
-                "To update a bundle: keyvault bundle update {}\nOtherwise choose another name.",
-                output::quoted(&self.output)
+                "To update a bundle: keyvault bundle update {file}\nIf its token was renewed or revoked: {}\nOtherwise choose another name.",
+                again(&self.output, self.token.as_str())
             );
             return Err(Failure { hint: Some(hint), ..failure });
         }
@@ -86,7 +90,17 @@ impl Update {
         let (label, sealed) = BundleLabel::parse(text.expose()).map_err(|error| failed(error.into()))?;
         let (mut vault, access) = context.open_with_access()?;
         let (token, newest) =
-            token::of_bundle(&mut vault, &access, &label, &sealed, context.now()).map_err(failed)?;
+            token::of_bundle(&mut vault, &access, &label, &sealed, context.now()).map_err(|error| {
+                let over =
+                    matches!(error, VaultError::Token(TokenError::BundleOfNone | TokenError::Revoked(_)));
+                let failure = failed(error);
+                if !over {
+                    return failure;
+                }
+                let token =
+                    only_token(&mut vault, &access, context.now()).unwrap_or_else(|| "NAME".to_owned());
+                Failure { hint: Some(format!("Create it again: {}", again(&self.file, &token))), ..failure }
+            })?;
         if newest == Some(label.change) {
             if context.ui.json {
                 context.ui.print_json(&serde_json::json!({
@@ -104,6 +118,24 @@ impl Update {
             .map_err(|error| Failure::io(&self.file, &error))?;
         answer(context, &self.file, &token, &bundled)
     }
+}
+
+/// The name of the vault's token, if it has one that may have a bundle and no other.
+fn only_token(vault: &mut Vault, access: &Access, now: Moment) -> Option<String> {
+    let tokens = token::list(vault, access, now).ok()?;
+    let mut live = tokens.iter().map(|token| &token.record).filter(|record| {
+        record.kind == TokenKind::Bearer
+            && record.revoked.is_none()
+            && record.expires.is_none_or(|end| end > now)
+    });
+    let only = live.next()?.name.to_string();
+    live.next().is_none().then_some(only)
+}
+
+/// The commands that replace a bundle whose token is over.
+fn again(file: &Path, token: &str) -> String {
+    let file = output::quoted(file);
+    format!("rm {file} && keyvault bundle create --token {token} -o {file}")
 }
 
 fn make(

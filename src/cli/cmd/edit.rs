@@ -1,9 +1,12 @@
 //! `keyvault edit`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use keyvault_vault::key;
 
 use super::issued;
+use super::token::rotations;
 use crate::cli::args::named;
 use crate::cli::cmd::project::mentions;
 use crate::cli::complete;
@@ -16,9 +19,9 @@ use crate::cli::prompt;
 use crate::cli::resembling;
 use crate::cli::restrictions::{self, Dropped, Restrictions};
 use keyvault_core::clock::Moment;
-use keyvault_core::name::{EnvName, KeyName, Label, Scope, TagKey};
+use keyvault_core::name::{EnvName, KeyName, Label, Scope, TagKey, TokenName};
 use keyvault_vault::issued::Edit as IssuedEdit;
-use keyvault_vault::{Edit as Change, KeyRecord};
+use keyvault_vault::{Access, Edit as Change, KeyRecord, Vault, token};
 
 /// Change a key's name, scopes, tags, expiry, variable, note, owner, display name, or whether it is public.
 ///
@@ -215,6 +218,8 @@ impl Edit {
                 return Err(Failure::refused("Nothing was changed.", None));
             }
         }
+        let opened_before =
+            if change.unscope.is_empty() { Vec::new() } else { openers(&mut vault, &access, &self.names) };
         let key_records = context.with_world(|world| {
             key::edit(&mut vault, &access, world, &self.names, &change)
                 .map_err(|error| Failure::of(error, &path))
@@ -227,10 +232,51 @@ impl Edit {
                 context.ui.confirm(&changed(key, before, &change, now))?;
             }
         }
+        if !context.ui.json {
+            warn_of_withdrawn(context, (&mut vault, &access), &opened_before, &key_records);
+        }
         if let Some(renamed) = &change.rename {
             mentions::warn_of(context, &self.names, Some(renamed));
         }
         Ok(code::DONE)
+    }
+}
+
+/// The tokens that open each key, by the key's id.
+fn openers(vault: &mut Vault, access: &Access, names: &[KeyName]) -> Vec<([u8; 16], BTreeSet<TokenName>)> {
+    let mut openers = Vec::new();
+    for name in names {
+        if let Ok(key) = key::show(vault, access, name) {
+            let tokens = token::granted(vault, access, std::slice::from_ref(&key)).unwrap_or_default();
+            openers.push((key.id, tokens));
+        }
+    }
+    openers
+}
+
+/// Names tokens that no longer open a key, whose bearers keep what they have of it.
+fn warn_of_withdrawn(
+    context: &Context,
+    (vault, access): (&mut Vault, &Access),
+    before: &[([u8; 16], BTreeSet<TokenName>)],
+    key_records: &[KeyRecord],
+) {
+    let (mut lost, mut keys) = (BTreeSet::new(), Vec::new());
+    for key in key_records {
+        let Some((_, opened)) = before.iter().find(|(id, _)| *id == key.id) else { continue };
+        let now = token::granted(vault, access, std::slice::from_ref(key)).unwrap_or_default();
+        let withdrawn: Vec<_> = opened.difference(&now).map(|token| format!("`{token}`")).collect();
+        if !withdrawn.is_empty() {
+            keys.push(key.name.as_str());
+        }
+        lost.extend(withdrawn);
+    }
+    if !keys.is_empty() {
+        let tokens = lost.into_iter().collect::<Vec<_>>().join(", ");
+        context.ui.note(&format!(
+            "Anyone with token {tokens} and an older copy of the vault or a bundle can still read the values that it no longer opens. To end that:{}",
+            rotations(vault, access, &keys)
+        ));
     }
 }
 

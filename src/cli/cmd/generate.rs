@@ -3,6 +3,7 @@
 use clap::Args;
 use keyvault_vault::key;
 
+use super::project::naming::variable_here;
 use crate::cli::args::{Metadata, named};
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -63,7 +64,8 @@ fn alphabet(text: &str) -> Result<Alphabet, String> {
 }
 
 impl Generate {
-    pub(in crate::cli) fn run(self, context: &mut Context) -> Result<u8, Failure> {
+    pub(in crate::cli) fn run(mut self, context: &mut Context) -> Result<u8, Failure> {
+        self.metadata.env = self.metadata.env.or_else(|| variable_here(&self.name));
         let prefix = self.prefix.as_deref();
         let recipe = match self.alphabet {
             None => Recipe::new(self.recipe, self.length, prefix),
@@ -71,8 +73,19 @@ impl Generate {
         }
         .map_err(Failure::recipe)?;
         resembling::confirm(context, &self.name, self.yes)?;
-        let opened = context.open_with_access()?;
+        let mut opened = context.open_with_access()?;
+        note_removed(context, &mut opened.0, &opened.1, &self.name);
         create(context, opened, self.name, self.metadata, Origin::Recipe(recipe), self.print)
+    }
+}
+
+/// Says that a removed key has the name of a new one.
+pub(super) fn note_removed(context: &Context, vault: &mut Vault, access: &Access, name: &KeyName) {
+    let removed = key::removed_names(vault, access, context.now()).unwrap_or_default();
+    if !context.ui.json && removed.contains(name) && key::check_new(vault, access, name, None).is_ok() {
+        context.ui.note(&format!(
+            "A removed key has this name: `keyvault undelete {name}` brings it back, or with `--as NEW` beside the new one."
+        ));
     }
 }
 

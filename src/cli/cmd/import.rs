@@ -109,7 +109,7 @@ impl Import {
                 Some("Nothing was changed."),
             ));
         }
-        let left = LeftInFile { dangerous, has_settings: !settings.is_empty(), ..left };
+        let left = LeftInFile { dangerous, ..left };
         let scopes = self.scope.iter().cloned().collect();
         let import = Incomings {
             incoming,
@@ -120,7 +120,14 @@ impl Import {
         let imported = store(context, import, self.dry_run)?.map_err(|(error, path)| {
             let taken = matches!(error, VaultError::KeysExist(_)) && self.prefix.is_none();
             let failure = Failure::of(error, &path);
-            if taken && !naming.prefix.is_empty() {
+            if taken && let Some((profile, prefix)) = naming.profile_of(&self.file) {
+                let hint = format!(
+                    "Nothing was changed. This file belongs to profile `{profile}`: keyvault import {} --prefix {}",
+                    output::quoted(&self.file),
+                    output::harmless_line(prefix)
+                );
+                Failure { hint: Some(hint), ..failure }
+            } else if taken && !naming.prefix.is_empty() {
                 failure.because("If they are another project's, choose a prefix of your own: --prefix NAME/")
             } else {
                 failure
@@ -314,13 +321,11 @@ struct LeftInFile {
     cut: Vec<String>,
     /// Variables that make programs run code, or belong to keyvault.
     dangerous: Vec<String>,
-    /// True if there are values of variables for which the project file has others.
-    has_settings: bool,
 }
 
 impl LeftInFile {
     fn is_empty(&self) -> bool {
-        self.skipped.is_empty() && self.cut.is_empty() && self.dangerous.is_empty() && !self.has_settings
+        self.skipped.is_empty() && self.cut.is_empty() && self.dangerous.is_empty()
     }
 }
 

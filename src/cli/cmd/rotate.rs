@@ -12,6 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
 use crate::cli::output::time::{self, Duration};
 use crate::cli::output::view::{self, KeyJson};
+use crate::cli::prompt;
 use crate::cli::value;
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, Scope};
@@ -26,6 +27,7 @@ use keyvault_vault::{Access, KeyRecord, NewValue, Terms, Vault, Which, key, toke
 /// All keys are rotated or none.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").required(true))]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Rotate {
     /// The keys' names; a revoked key gets a new version
     #[arg(group = "which", add = complete::more_keys(), value_parser = named::<KeyName>, value_name = "NAME")]
@@ -51,6 +53,9 @@ pub(crate) struct Rotate {
     /// Keep the final newline of a single line from stdin
     #[arg(long, conflicts_with_all = ["file", "scope", "expired"])]
     exact: bool,
+    /// Do not ask about a value that was revoked before
+    #[arg(long)]
+    yes: bool,
 }
 
 impl Rotate {
@@ -94,6 +99,13 @@ impl Rotate {
             return Ok(answered);
         }
         let value = self.value(context, &which, &due)?;
+        if let (Some(new), [key]) = (&value, due.as_slice())
+            && !self.yes
+            && key::is_revoked_value(&mut vault, &access, key, &new.value)
+                .map_err(|error| Failure::of(error, &path))?
+        {
+            confirm_revoked(context)?;
+        }
         let keys = rotate(context, &mut vault, &access, &which, value.as_ref(), terms)?;
         let answered = answer(context, &keys, self.grace.is_some_and(|grace| grace.millis > 0))?;
         note_left_out(context, &left_out);
@@ -171,6 +183,24 @@ fn note_left_out(context: &Context, names: &[KeyName]) {
         let keys = view::counted(names.len(), "issued key");
         let names = names.iter().map(KeyName::as_str).collect::<Vec<_>>().join(" ");
         context.ui.note(&format!("Left out {keys}. To rotate by name: keyvault rotate {names}"));
+    }
+}
+
+/// Asks about a value that was revoked: it may have leaked, or been pasted by mistake.
+fn confirm_revoked(context: &Context) -> Result<(), Failure> {
+    const REVOKED: &str = "That is the value that was revoked.";
+    if !context.may_ask() {
+        return Err(Failure::refused(
+            REVOKED,
+            Some(
+                "Nothing was changed. Get a new value from its issuer, or use it all the same with `--yes`.",
+            ),
+        ));
+    }
+    if prompt::confirm(REVOKED, "Use it all the same?")? {
+        Ok(())
+    } else {
+        Err(Failure::refused("Nothing was changed.", None))
     }
 }
 

@@ -223,8 +223,14 @@ impl Renew {
         }
         let granted: Vec<_> = issued.granted.iter().map(KeyName::as_str).collect();
         if !context.ui.json && !granted.is_empty() {
-            let leaked = "Anyone with the old token and a copy of the vault can still read today's values. If it leaked:";
+            let leaked = "Anyone with the old token and a copy of the vault or a bundle can still read today's values. If it leaked:";
             context.ui.say(&format!("{leaked}{}", rotations(&mut vault, &access, &granted)));
+            if issued.record.kind == TokenKind::Bearer {
+                context.ui.note(&format!(
+                    "Create its bundles again: keyvault bundle create --token {} -o FILE",
+                    self.name
+                ));
+            }
         }
         Ok(code::DONE)
     }
@@ -482,18 +488,25 @@ impl Revoke {
         }
         ui.confirm(&format!("Token `{}` is revoked.", self.name))?;
         if !could.is_empty() {
-            let copies =
-                "Anyone with the token and a copy of the vault can still read today's values. To end that:";
+            let copies = "Anyone with the token and a copy of the vault or a bundle can still read today's values. To end that:";
             let could: Vec<_> = could.iter().map(|key| key.name.as_str()).collect();
             ui.say(&format!("{copies}{}", rotations(&mut vault, &access, &could)));
         }
+        // A session has no bundle, nor has a verifier.
+        let tokens = token::list(&mut vault, &access, context.now()).unwrap_or_default();
+        let mut tokens = tokens.iter().map(|token| &token.record);
+        if !tokens.any(|record| record.name == self.name && record.kind == TokenKind::Bearer) {
+            return Ok(code::DONE);
+        }
+        ui.note("Keys that it was granted before, and no longer, are in the log: keyvault audit log --action token");
+        ui.note("Bundles of the token can no longer be updated: create them again for another token.");
         Ok(code::DONE)
     }
 }
 
 /// The commands that make old copies worthless: one for generated values, one for each other key, which asks for its
 /// value and would take the next of several lines for it.
-fn rotations(vault: &mut Vault, access: &Access, could: &[&str]) -> String {
+pub(super) fn rotations(vault: &mut Vault, access: &Access, could: &[&str]) -> String {
     // That the token is revoked or renewed is not to be called in question by a vault that cannot be listed.
     let made = key::list(vault, access).unwrap_or_default();
     let made: Vec<_> = made.iter().filter(|key| key.recipe.is_some()).map(|key| key.name.as_str()).collect();

@@ -13,6 +13,7 @@ use keyvault_vault::{GrantedTo, TokenKind, hides_its_name};
 
 use super::vault::looks_like_a_value;
 use super::{Failure, code};
+use crate::cli::output;
 
 impl Failure {
     /// Why nothing was released from the vault or bundle at `path`.
@@ -92,12 +93,25 @@ fn many_missing(problems: &[Problem]) -> Vec<MissingKey<'_>> {
 fn as_missing(problem: &Problem) -> Option<MissingKey<'_>> {
     match problem {
         Problem::Asked { problem, .. } => as_missing(problem),
-        Problem::Missing { wanted, near } if !hides_its_name(from_ref(wanted), near.as_ref()) => {
+        problem if removed_key(problem).is_some() => None,
+        Problem::Missing { wanted, near, .. } if !hides_its_name(from_ref(wanted), near.as_ref()) => {
             // Among many, names that are merely alike are no help: their neighbors are missing too.
             let without_prefix = |near: &&KeyName| {
                 wanted.as_str().strip_suffix(near.as_str()).is_some_and(|prefix| prefix.ends_with('/'))
             };
             Some((wanted, near.as_ref().filter(without_prefix)))
+        }
+        _ => None,
+    }
+}
+
+/// The name of a key that was removed, and that can be brought back.
+fn removed_key(problem: &Problem) -> Option<&KeyName> {
+    match problem {
+        Problem::Missing { wanted, near, removed: Some(until) }
+            if *until > output::time::now() && !hides_its_name(from_ref(wanted), near.as_ref()) =>
+        {
+            Some(wanted)
         }
         _ => None,
     }
@@ -186,9 +200,15 @@ fn refusal(refusal: &Refusal) -> Failure {
 
 /// A problem, and the remedy that is no use for another one.
 pub(in crate::cli) fn problem_line(problem: &Problem) -> String {
+    if let Some(name) = removed_key(problem) {
+        return format!("{name}: removed (keyvault undelete {name})");
+    }
     match problem {
         Problem::Asked { variable, problem: asked } => {
-            if let Problem::Missing { wanted, near: Some(near) } = &**asked
+            if removed_key(asked).is_some() {
+                return format!("{variable} <- {}", problem_line(asked));
+            }
+            if let Problem::Missing { wanted, near: Some(near), .. } = &**asked
                 && !hides_its_name(from_ref(wanted), Some(near))
             {
                 let add = format!("keyvault add {wanted}");
@@ -263,7 +283,7 @@ fn not_granted_remedy(to: &GrantedTo, problems: &[Problem]) -> String {
     let keys =
         if keys.is_empty() || keys.len() > NAMED { " --scope SCOPE".to_owned() } else { keys.concat() };
     format!(
-        "Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it.\n\
+        "Choose what the token opens, for example with `--only NAME`; `keyvault list` shows it (`keyvault list --bundle FILE` where no vault is).\n\
          Or have the vault's owner grant it more, and update its bundle if it has one:\n  \
          keyvault token edit {name}{keys}\n  \
          keyvault bundle update FILE"
@@ -292,9 +312,9 @@ fn is_unapproved(problem: &Problem) -> bool {
 /// The command that mends what is wrong with a key.
 fn mend(problem: &Problem) -> Option<String> {
     match problem {
-        Problem::Missing { wanted, near: None } if looks_like_a_value(wanted.as_str()) => None,
+        Problem::Missing { wanted, near: None, .. } if looks_like_a_value(wanted.as_str()) => None,
         // Where another key was probably meant, a second remedy would contradict that.
-        Problem::Missing { wanted, near: None } => Some(format!("keyvault add {wanted}")),
+        Problem::Missing { wanted, near: None, .. } => Some(format!("keyvault add {wanted}")),
         Problem::Expired { name, .. } => Some(format!("keyvault edit {name} --expires 30d")),
         Problem::Disabled(name) => Some(format!("keyvault enable {name}")),
         Problem::Revoked(name) => Some(format!("keyvault rotate {name}")),

@@ -81,7 +81,8 @@ pub(in crate::cli) fn key_not_granted(name: &KeyName, near: Option<&KeyName>, to
     let see = if to.kind == TokenKind::Session {
         "The open session is limited. Open a full one, which ends it: keyvault unlock".to_owned()
     } else {
-        "Run `keyvault list` to see the keys that it opens.".to_owned()
+        "Run `keyvault list` (with `--bundle FILE` where no vault is) to see the keys that it opens."
+            .to_owned()
     };
     Failure::new(code::NOT_FOUND, "not_found", message, Some(&did_you_mean(near, &see)))
 }

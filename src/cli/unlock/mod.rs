@@ -267,10 +267,10 @@ impl Context {
             let opened = self.open_key_file(copy, &file);
             (opened.map_err(|failure| failure.given_by("KEYVAULT_KEY_FILE"))?, Presented::KeyFile(file))
         } else if let Some((passphrase, source)) = self.given_passphrase()? {
-            let opened = self.open_passphrase(copy, &passphrase);
+            let opened = self.open_passphrase(copy, &passphrase).map_err(of_then);
             (opened.map_err(|failure| failure.given_by(source))?, Presented::Passphrase(passphrase))
         } else {
-            let (access, passphrase) = self.ask_for_access(copy)?;
+            let (access, passphrase) = self.ask_for_access(copy).map_err(of_then)?;
             (access, Presented::Passphrase(passphrase))
         };
         let present = vault.and_then(|vault| by.open(vault).ok());
@@ -617,6 +617,15 @@ impl Context {
 }
 
 const OPENS_THEN: &str = "The backup opens with what opened the vault when the backup was made.";
+
+/// A wrong secret for a copy: the recovery code of the vault here would not help.
+fn of_then(failure: Failure) -> Failure {
+    if failure.kind == "wrong_credential" {
+        Failure { hint: Some(OPENS_THEN.to_owned()), ..failure }
+    } else {
+        failure
+    }
+}
 
 /// A secret that opened a copy with root.
 pub(in crate::cli) enum Presented {

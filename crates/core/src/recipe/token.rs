@@ -4,6 +4,7 @@
 use super::RecipeError;
 use super::draw::Draws;
 use crate::clock::Rng;
+use crate::crypto::wipe_stack;
 use crate::secret::{SecretBytes, SecretWriter};
 
 /// The prefix of a token whose recipe names none.
@@ -36,6 +37,8 @@ pub fn token_with_tail(
     token.push(tail)?;
     let checksum = checksum(token.written());
     token.push(&checksum)?;
+    // The checksum goes through registers of 16 bytes, which a build without optimization keeps on the stack.
+    wipe_stack();
     Ok(token.finish())
 }
 

@@ -19,6 +19,8 @@ pub enum Problem {
         wanted: KeyName,
         /// A key that was probably meant.
         near: Option<KeyName>,
+        /// Until when a removed key of the name can be brought back.
+        removed: Option<Moment>,
     },
     /// These keys are missing, and the default that would stand in is that of a file that nobody approved.
     #[error("{}: not granted{}, and the file's default is not approved", list(keys), to_whom(to.as_ref()))]

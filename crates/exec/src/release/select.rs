@@ -224,7 +224,7 @@ impl Staging<'_> {
     }
 
     /// The problem with a name that is not in the vault, and the key that was probably meant.
-    pub(super) fn missing(&self, name: &KeyName) -> Result<Problem, VaultError> {
+    pub(super) fn missing(&mut self, name: &KeyName) -> Result<Problem, VaultError> {
         if self.keys.is_issued(name)? {
             return Ok(Problem::Issued(name.clone()));
         }
@@ -232,7 +232,7 @@ impl Staging<'_> {
         Ok(if let Some(to) = self.keys.granted_to() {
             Problem::NotGranted { wanted, near, to }
         } else {
-            Problem::Missing { wanted, near }
+            Problem::Missing { removed: self.keys.removed_until(name), wanted, near }
         })
     }
 

@@ -38,6 +38,21 @@ pub struct Imported {
 }
 
 impl Imported {
+    /// Returns `true` if replacing would change nothing: the value is the current one, no recipe would be forgotten, no
+    /// lifetime begins again, and no scope is new.
+    fn is_as_there(
+        tx: &VerifiedTx<'_>,
+        there: &KeyRecord,
+        value: &SecretBytes,
+        scopes: &BTreeSet<Scope>,
+    ) -> bool {
+        let fingerprint = tx.opener().fingerprint(value);
+        there.current().is_some_and(|version| version.fingerprint == fingerprint)
+            && there.recipe.is_none()
+            && there.expires.is_none()
+            && scopes.is_subset(&there.scopes)
+    }
+
     fn skip(&mut self, tx: &VerifiedTx<'_>, there: KeyRecord, value: &SecretBytes) {
         let fingerprint = tx.opener().fingerprint(value);
         let is_same = there.current().is_some_and(|version| version.fingerprint == fingerprint);
@@ -96,6 +111,9 @@ pub fn import(
                 }
                 Some(_) if conflict == Conflict::Fail => conflicts.push(key.name.clone()),
                 Some(there) if conflict == Conflict::Skip => imported.skip(tx, there, &key.value),
+                Some(there) if Imported::is_as_there(tx, &there, &key.value, scopes) => {
+                    imported.unchanged.push(there.name);
+                }
                 Some(before) => {
                     let mut after = before.clone();
                     after.scopes.extend(scopes.iter().cloned());
@@ -138,6 +156,11 @@ pub fn preview_import(
                 (None, _) => imported.created.push(key.name.clone()),
                 (Some(_), Conflict::Fail) => conflicts.push(key.name.clone()),
                 (Some(there), Conflict::Skip) => imported.skip(tx, there, &key.value),
+                (Some(there), Conflict::Replace)
+                    if Imported::is_as_there(tx, &there, &key.value, import.scopes) =>
+                {
+                    imported.unchanged.push(there.name);
+                }
                 (Some(_), Conflict::Replace) => imported.replaced.push(key.name.clone()),
             }
         }

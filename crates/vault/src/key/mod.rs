@@ -18,7 +18,7 @@ pub use self::edit::{check_new, create, edit, list, list_beside_issued, public_v
 pub use self::history::usage;
 pub use self::import::{import, preview_import};
 pub use self::removal::{remove, removed, removed_names, removed_of_name, undelete, wipe, wipe_removed};
-pub use self::rotate::{due, history, revoke, rollback, rotate};
+pub use self::rotate::{due, history, is_revoked_value, revoke, rollback, rotate};
 pub(crate) use self::rotate::{of_scope, settle};
 pub(crate) use self::versions::KEPT;
 pub use crate::tx::names::names;

@@ -105,6 +105,21 @@ pub fn rotate(
     })
 }
 
+/// Returns `true` if a revoked version of the key has this value.
+pub fn is_revoked_value(
+    vault: &mut Vault,
+    access: &Access,
+    key: &KeyRecord,
+    value: &SecretBytes,
+) -> Result<bool, VaultError> {
+    vault.read(access, |tx| {
+        let fingerprint = tx.opener().fingerprint(value);
+        let is_it =
+            |version: &Version| version.state == VersionState::Revoked && version.fingerprint == fingerprint;
+        Ok(key.versions.iter().any(is_it))
+    })
+}
+
 /// Makes an older version current again: the one that was replaced last, or number `to`. `None` if that one is
 /// current already, and then nothing is written.
 pub fn rollback(

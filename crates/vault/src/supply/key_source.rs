@@ -1,5 +1,6 @@
 //! Choosing among keys of any supplier.
 
+use keyvault_core::clock::Moment;
 use keyvault_core::name::refused::Refused;
 use keyvault_core::name::{EnvName, KeyName, Scope};
 
@@ -7,7 +8,7 @@ use super::key_view::{KeyView, Record};
 use super::unrecorded::Unrecorded;
 use crate::error::VaultError;
 use crate::issued::named_key;
-use crate::key;
+use crate::key::{self, removal};
 use crate::token::bearer::GrantedTo;
 use crate::tx::{VerifiedTx, damaged};
 
@@ -29,6 +30,11 @@ pub trait KeySource {
     /// Returns `true` if an issued key has the name, which has no value. Asked only for a name that is not there.
     fn is_issued(&self, _: &KeyName) -> Result<bool, VaultError> {
         Ok(false)
+    }
+
+    /// The moment until which a removed key of the name can be brought back. Asked only for a name that is not there.
+    fn removed_until(&mut self, _: &KeyName) -> Option<Moment> {
+        None
     }
 
     /// The scope that was probably meant by one that nothing carries.
@@ -66,6 +72,11 @@ impl KeySource for VerifiedTx<'_> {
 
     fn is_issued(&self, name: &KeyName) -> Result<bool, VaultError> {
         Ok(named_key(self, name)?.is_some())
+    }
+
+    fn removed_until(&mut self, name: &KeyName) -> Option<Moment> {
+        let removed = removal::that_hold(self).into_iter().filter(|removed| removed.key.name == *name);
+        removed.map(|removed| removed.until()).max()
     }
 
     fn scope_like(&self, wanted: &Scope) -> Result<Option<Scope>, VaultError> {

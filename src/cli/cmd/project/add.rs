@@ -4,6 +4,7 @@ use clap::{ArgGroup, Args};
 
 use super::gate::{self, Believed, Found};
 use super::init;
+use super::naming::variable_here;
 use crate::cli::args::named;
 use crate::cli::complete;
 use crate::cli::context::Context;
@@ -13,9 +14,9 @@ use crate::cli::output;
 use crate::cli::preset;
 use crate::cli::prompt;
 use crate::cli::unlock::key_source::token_is_given;
-use crate::project::Profile;
 use crate::project::approval::Ask;
 use crate::project::edit::{self, EditError};
+use crate::project::{Profile, VariableSource};
 use keyvault_core::name::{EnvName, KeyName, refused};
 use keyvault_os::fs::untrusted;
 use keyvault_vault::{VaultError, key};
@@ -112,7 +113,7 @@ impl Add {
 fn usual_variable(name: &KeyName, known: &Known) -> Result<EnvName, Failure> {
     let own = match known {
         Known::There(variable) => Ok(variable.clone()),
-        _ => name.default_variable(),
+        _ => variable_here(name).map_or_else(|| name.default_variable(), Ok),
     };
     let checked = own.map_err(refused::Refused::from).and_then(|own| refused::parse(own.as_str()));
     checked.map_err(|why| {
@@ -180,12 +181,22 @@ fn look_up(context: &Context, name: &KeyName) -> Known {
 
 fn not_added(error: &EditError, shown: &str) -> Failure {
     match error {
-        EditError::Taken { variable } => Failure::refused(
-            &format!("{shown} already has a different entry for {variable}."),
-            Some(
-                "Nothing was changed. Edit the file, or choose another variable: keyvault project add --as VAR=NAME",
-            ),
-        ),
+        EditError::Taken { variable, there } => {
+            let there = match there {
+                VariableSource::Key(key) => key.to_string(),
+                VariableSource::Template(template) => format!("the template {}", template.text()),
+                VariableSource::Text(_) => "a plain setting".to_owned(),
+            };
+            Failure::refused(
+                &format!(
+                    "{shown} already has a different entry: {variable} <- {}.",
+                    output::harmless_line(&there)
+                ),
+                Some(
+                    "Nothing was changed. Edit the entry in the file, or choose another variable: keyvault project add --as VAR=NAME",
+                ),
+            )
+        }
         EditError::Shape => Failure::refused(
             &format!("{shown} is written in a form that no entry can be added to."),
             Some("Nothing was changed. Add the entry by hand."),

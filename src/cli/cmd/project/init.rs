@@ -125,7 +125,14 @@ impl Init {
         let parsed = exchange::parse(&bytes).map_err(|error| Failure::exchange(&error, &shown))?;
         let imports = self.import && !is_example(path);
         if imports {
-            import::point_out(context, &parsed, &shown, Some(&|_| "NAME".to_owned()));
+            import::point_out(context, &parsed, &shown, None);
+            if parsed.cut().next().is_some() {
+                let file = output::quoted(path);
+                context.ui.note(&format!(
+                    "After that in {}: keyvault import {file} --on-conflict replace",
+                    output::harmless_line(&shown)
+                ));
+            }
             read.files.push(path.to_owned());
             read.incomplete |= !parsed.strays.is_empty() || parsed.cut().next().is_some();
         } else {

@@ -26,6 +26,8 @@ pub(in crate::cli) struct Naming {
     keys: BTreeMap<EnvName, KeyName>,
     /// The variables that are plain settings in the project file.
     settings: Vec<EnvName>,
+    /// The profiles of the project file, each with how the names of its own keys begin.
+    profiles: Vec<(String, String)>,
     /// The project file, if there is one, and `true` if everything in it was approved.
     pub(in crate::cli) file: Option<(PathBuf, bool)>,
 }
@@ -54,7 +56,8 @@ impl Naming {
                 VariableSource::Template(_) => {}
             }
         }
-        Ok(Some(Self { prefix, keys, settings, file: Some((found.path, approved)) }))
+        let profiles = prefixes_of_profiles(&found);
+        Ok(Some(Self { prefix, keys, settings, profiles, file: Some((found.path, approved)) }))
     }
 
     /// Names with this prefix, whatever the project.
@@ -67,10 +70,39 @@ impl Naming {
         self.keys.get(variable)
     }
 
+    /// The profile that an env-file such as `.env.production` is named for, and how the names of its keys begin.
+    pub(in crate::cli) fn profile_of(&self, file: &Path) -> Option<(&str, &str)> {
+        const SHORTEST: usize = 3;
+        let kind = file.file_name()?.to_str()?.strip_prefix(".env.")?;
+        let kind = kind.strip_suffix(".local").unwrap_or(kind);
+        let is_meant = |profile: &str| {
+            let (short, long) = if profile.len() < kind.len() { (profile, kind) } else { (kind, profile) };
+            short == long || short.len() >= SHORTEST && long.starts_with(short)
+        };
+        let mut meant = self.profiles.iter().filter(|(profile, _)| is_meant(profile));
+        let (profile, prefix) = meant.next()?;
+        (meant.next().is_none() && *prefix != self.prefix).then_some((profile, prefix))
+    }
+
+    /// The variable of a key whose name is the project's prefix, or a profile's, and a variable in capitals.
+    pub(in crate::cli) fn variable_of(&self, name: &KeyName) -> Option<EnvName> {
+        let prefixes = self.profiles.iter().map(|(_, prefix)| prefix).chain([&self.prefix]);
+        let rest = prefixes.filter(|prefix| !prefix.is_empty());
+        let rest = rest.filter_map(|prefix| name.as_str().strip_prefix(prefix.as_str()));
+        let variable = rest.min_by_key(|rest| rest.len())?;
+        let in_capitals = !variable.contains(|c: char| c.is_ascii_lowercase());
+        EnvName::parse(variable).ok().filter(|_| in_capitals)
+    }
+
     /// Returns `true` if the project file has the variable's value, so that no key is needed.
     pub(in crate::cli) fn is_setting(&self, variable: &EnvName) -> bool {
         self.settings.contains(variable)
     }
+}
+
+/// The variable that a new key has in the project of the working directory; `None` if its name has not the project's prefix.
+pub(in crate::cli) fn variable_here(name: &KeyName) -> Option<EnvName> {
+    Naming::here().ok()??.variable_of(name)
 }
 
 /// The project's folder that a working directory belongs to: itself, if `project init` finds a .env file there, or the root
@@ -97,6 +129,17 @@ fn usual_prefix(entries: &[(Section, &Entry)]) -> Option<String> {
         }
     }
     counted.into_iter().max_by_key(|(_, count)| *count).map(|(prefix, _)| prefix)
+}
+
+fn prefixes_of_profiles(found: &Found) -> Vec<(String, String)> {
+    let mut own = BTreeMap::<String, Vec<(Section, &Entry)>>::new();
+    for (section, entry) in found.file.all() {
+        if let Some(profile) = section {
+            own.entry(profile.to_string()).or_default().push((section.clone(), entry));
+        }
+    }
+    let prefixed = own.into_iter().map(|(profile, entries)| Some((profile, usual_prefix(&entries)?)));
+    prefixed.flatten().collect()
 }
 
 /// The folder's name as the beginning of keys' names; nothing if it has no character for one.

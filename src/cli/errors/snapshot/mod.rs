@@ -275,7 +275,7 @@ fn refusals() -> Vec<Failure> {
         Failure::release(ReleaseError::Refused(Refusal { problems, misfits }), &vault())
     };
     let lone = [
-        Problem::Missing { wanted: key("stripe/life"), near: Some(name()) },
+        Problem::Missing { wanted: key("stripe/life"), near: Some(name()), removed: None },
         Problem::Expired { name: name(), since: Moment(0) },
         Problem::Disabled(name()),
         Problem::Revoked(name()),
@@ -284,7 +284,7 @@ fn refusals() -> Vec<Failure> {
     ];
     let mut failures: Vec<_> = lone.into_iter().map(|problem| refused(vec![problem], Vec::new())).collect();
     let problems = vec![
-        Problem::Missing { wanted: key("nothing/like-it"), near: None },
+        Problem::Missing { wanted: key("nothing/like-it"), near: None, removed: None },
         Problem::VariableNamed { variable: EnvName::parse("STRIPE_LIVE").unwrap(), names: vec![name()] },
         Problem::VariableNamed {
             variable: EnvName::parse("STRIPE").unwrap(),
@@ -330,7 +330,7 @@ fn refusals() -> Vec<Failure> {
         variable: EnvName::parse("TOKEN").unwrap(),
         problem: Box::new(problem),
     };
-    let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near });
+    let missing = |wanted: &str, near| asked(Problem::Missing { wanted: key(wanted), near, removed: None });
     failures.push(refused(vec![missing("stripe/life", Some(name()))], Vec::new()));
     let ungranted = vec![
         Problem::NotGranted {
