@@ -8,7 +8,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -125,11 +124,12 @@ impl Worker {
                 () = async { drop(orders.wait_for(is_over).await) } => break,
             }
         }
-        // The kernel would reset connections that wait here, though another process may listen already.
-        while let Poll::Ready(accepted @ Ok(_)) =
-            std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await
-        {
-            self.accepted(address, accepted).await;
+        // The kernel would reset connections that wait here, though another process may listen already. It is asked itself:
+        // the runtime remembers an empty queue until it has been told of the next connection.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((socket, peer)) = listener.accept() {
+            let socket = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
+            self.accepted(address, socket.map(|socket| (socket, peer))).await;
         }
     }
 

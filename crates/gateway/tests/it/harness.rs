@@ -337,6 +337,11 @@ impl Client {
         answer
     }
 
+    /// The next answer, unless the other side closes before a byte of it.
+    pub(crate) fn answer_if_any(&mut self) -> Option<Answer> {
+        (!self.read.is_empty() || self.fill()).then(|| self.answer())
+    }
+
     /// Everything until the other side closes.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.fill() {}
