@@ -4,9 +4,9 @@ use clap::{Args, Subcommand};
 use keyvault_core::clock::Moment;
 use keyvault_core::name::Label;
 use keyvault_issue::record::State;
-use keyvault_vault::VaultError;
 use keyvault_vault::issued::{self, ClientEdit, ClientView, Switch};
 
+use super::issued::change;
 use super::revoke::reason;
 use crate::cli::args::named;
 use crate::cli::context::Context;
@@ -167,19 +167,6 @@ impl Client {
             }
         }
     }
-}
-
-fn change<T>(
-    context: &Context,
-    act: impl FnOnce(
-        &mut keyvault_vault::Vault,
-        &keyvault_vault::Access,
-        &keyvault_vault::World<'_>,
-    ) -> Result<T, VaultError>,
-) -> Result<T, Failure> {
-    let (mut vault, access) = context.open_with_access()?;
-    let path = vault.path().to_owned();
-    context.with_world(|world| act(&mut vault, &access, world).map_err(|error| Failure::of(error, &path)))
 }
 
 fn switch(

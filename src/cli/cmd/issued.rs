@@ -3,7 +3,7 @@
 use keyvault_core::clock::Moment;
 use keyvault_core::name::{KeyName, Label};
 use keyvault_vault::issued::{self, Edit, Key, Minted, Removed, Switch, Terms};
-use keyvault_vault::{Access, Vault, VaultError};
+use keyvault_vault::{Access, Vault, VaultError, World};
 
 use super::issue::lost;
 use crate::cli::context::Context;
@@ -70,6 +70,16 @@ pub(super) fn instead_of(
         _ => return Err(Failure::of(missing, &path)),
     }
     issued::show(vault, access, name, context.now()).map_err(|error| Failure::of(error, &path))
+}
+
+/// A change of an API's clients or roles.
+pub(super) fn change<T>(
+    context: &Context,
+    act: impl FnOnce(&mut Vault, &Access, &World<'_>) -> Result<T, VaultError>,
+) -> Result<T, Failure> {
+    let (mut vault, access) = context.open_with_access()?;
+    let path = vault.path().to_owned();
+    context.with_world(|world| act(&mut vault, &access, world).map_err(|error| Failure::of(error, &path)))
 }
 
 pub(super) fn edit(

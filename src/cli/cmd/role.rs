@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use keyvault_core::name::{Label, Scope};
 use keyvault_vault::issued::{self, RoleView};
-use keyvault_vault::{Access, Vault, VaultError, World};
 
+use super::issued::change;
 use crate::cli::args::named;
 use crate::cli::context::Context;
 use crate::cli::errors::{Failure, code};
@@ -100,15 +100,6 @@ impl Role {
             }
         }
     }
-}
-
-fn change<T>(
-    context: &Context,
-    act: impl FnOnce(&mut Vault, &Access, &World<'_>) -> Result<T, VaultError>,
-) -> Result<T, Failure> {
-    let (mut vault, access) = context.open_with_access()?;
-    let path = vault.path().to_owned();
-    context.with_world(|world| act(&mut vault, &access, world).map_err(|error| Failure::of(error, &path)))
 }
 
 fn answer(context: &Context, role: &RoleView, deed: &str) -> Result<u8, Failure> {
